@@ -1,0 +1,50 @@
+/* src/auth/token.h - session tokens: JWT (RFC 7519) with HS256, HS384 or HS512.
+ * Payload {"u":name,"iat":s,"exp":s,"v":credential}. The algorithm is pinned;
+ * exp is required, in the payload or, as the seed did, in the JOSE header, and
+ * checked in both; a wrong or missing one is NOPERM.
+ * Thread: struct token_key is read only after token_key_init; token_cache
+ * belongs to one worker. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum token_alg { TOKEN_HS256, TOKEN_HS384, TOKEN_HS512 };
+
+struct token_key {
+    enum token_alg alg;
+    uint8_t secret[1024];
+    size_t secret_bytes;
+};
+struct token_claims {
+    char user[256];
+    uint64_t expires_s;  /* Unix time */
+    uint64_t credential; /* valid when has_credential */
+    bool has_credential;
+};
+
+/* INVAL when the secret is not 16..1024 bytes or the algorithm is unknown ("hs256"...). */
+IOR_MUST_CHECK enum ior_err token_key_init(struct token_key *k, const char *algorithm,
+                                           struct ior_slice secret, struct ior_why *why);
+IOR_MUST_CHECK enum ior_err token_make(const struct token_key *k, struct ior_slice user,
+                                       uint64_t credential, uint64_t now_s, uint64_t lifetime_s,
+                                       struct ior_buf *out);
+/* Signature, algorithm, expiry and shape; not whether the user still exists (the
+ * caller asks the policy: credential must be the user's). NOPERM for everything
+ * that is wrong with the token, NOMEM. */
+IOR_MUST_CHECK enum ior_err token_verify(const struct token_key *k, struct ior_slice token,
+                                         uint64_t now_s, struct token_claims *ret);
+
+/* Verified tokens by BLAKE2b under a per-process key, so that a request costs a
+ * hash and not a signature. Expiry is checked on every look-up. Bounded
+ * (TOKEN_CACHE_SLOTS); a full bucket overwrites the oldest. */
+struct token_cache;
+IOR_MUST_CHECK enum ior_err token_cache_new(struct token_cache **ret);
+void token_cache_free(struct token_cache *c);
+IOR_MUST_CHECK enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k,
+                                               struct ior_slice token, uint64_t now_s,
+                                               struct token_claims *ret);
+void token_cache_clear(struct token_cache *c);
+/* A secret for a first start: 32 random bytes as 64 hex digits. */
+void token_secret_make(char out[65]);

@@ -1,0 +1,67 @@
+/* src/base/limits.h - every bound of the program, why it is there, and what
+ * happens when it is reached. Bounds that a user may choose are in
+ * config/keys.def; here are the ones that nobody should need to change. */
+#pragma once
+
+#include "base/assert.h"
+
+/* Names (API.md section 1). Longer: 400 invalid-name. */
+#define BUCKET_BYTES_MAX 255
+#define STREAM_BYTES_MAX 1024
+/* A route has at most this many segments; more: 404. */
+#define PATH_SEGMENTS_MAX 8
+/* Query parameters looked at; the others are ignored. */
+#define QUERY_PARAMS_MAX 64
+/* Nesting of a JSON body. Deeper: 400 invalid-body. Bounds every later parser. */
+#define JSON_DEPTH_MAX 64
+/* Lines of one NDJSON batch (API.md section 3). More: 413. */
+#define BATCH_LINES_MAX 10000
+/* A token longer than this is not looked at: 401. */
+#define TOKEN_BYTES_MAX 4096
+/* User name and password of a login. Longer: 401 after the usual time. */
+#define USERNAME_BYTES_MAX 255
+#define PASSWORD_BYTES_MAX 1024
+/* Verified tokens remembered per worker; the oldest slot is overwritten. */
+#define TOKEN_CACHE_SLOTS 1024
+
+/* Messages waiting in one strand. More: BUSY (503). Completions are not counted. */
+#define STRAND_QUEUE_MAX 4096
+/* One visit to a strand: messages and microseconds, then the next turn. */
+#define STRAND_VISIT_MESSAGES 64
+#define STRAND_VISIT_US 200
+/* Worker threads. */
+#define WORKERS_MAX 64
+/* Password checks waiting for the crypto thread. More: 503 with Retry-After. */
+#define CRYPTO_QUEUE_MAX 64
+
+/* Journal: a batch is at most this, or one larger record alone. */
+#define JOURNAL_BATCH_BYTES_MAX (4u << 20)
+/* Records in one batch: bounds the size of the hand-over lists. */
+#define JOURNAL_BATCH_RECORDS_MAX 16384
+/* After this long without a record an empty MARK batch is synced. */
+#define JOURNAL_MARK_IDLE_MS 100
+/* Disk full: how often a new segment is tried again. */
+#define JOURNAL_NOSPC_RETRY_MS 1000
+/* One record: the largest body plus room for names and item heads. */
+#define RECORD_BYTES_MAX ((1u << 30) + (8u << 20))
+/* Attributes of one item. */
+#define ITEM_ATTRS_BYTES_MAX 65536
+
+/* Entries and bytes handed to a reader in one visit of the vnode. */
+#define READ_VISIT_ENTRIES 256
+#define READ_VISIT_BYTES (1u << 20)
+/* Names in one page of a listing, and looked at in one visit of a vnode. */
+#define LIST_NAMES_MAX 100000
+#define LIST_VISIT_NAMES 2000
+/* An answer of at most this is sent with a Content-Length; longer: chunked. */
+#define REPLY_WHOLE_BYTES (256u << 10)
+
+/* Requests in flight on one worker: tickets. More: 503. */
+#define HTTP_CALLS_MAX 65536
+/* Descriptors kept back from connections: segments, chunks, the catalog, logs. */
+#define FDS_RESERVED 1024
+/* A value that a fact may hold (users, grants): larger is refused. */
+#define FACT_BYTES_MAX (64u << 10)
+
+IOR_STATIC_ASSERT(RECORD_BYTES_MAX > (1u << 30), "a record holds the largest body");
+IOR_STATIC_ASSERT(READ_VISIT_ENTRIES <= LIST_NAMES_MAX, "visits are small");
