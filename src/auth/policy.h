@@ -2,12 +2,14 @@
  * object, built from the facts of group 0 and shared by all workers.
  * A permission on (bucket, stream) holds if the user, one of his groups
  * (transitively) or `*` has it on exactly that stream, on the bucket, or on any
- * (API.md section 4). Bucket or stream patterns end in `*`.
+ * (API.md section 4). Bucket or stream patterns end in `*`. Membership in a group
+ * and a grant to a user or group that has no fact of its own give nothing.
  * Thread: immutable after policy_build; reference counted; read without locks. */
 #pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/slice.h"
 
 enum perm {
@@ -26,7 +28,12 @@ enum perm {
  *   user/<name>    {"password":"$argon2id$...","credential":N,"groups":["g-..."]}
  *   group/<name>   {"groups":["g-..."]}            the groups it is a member of
  *   grant/<user|group|all>/<role>/<any|bucket|stream>/<bucket>/<stream>  {"perms":["get",...]}
- * The separator in keys is the byte 0x1f, which no name can hold. */
+ *   bootstrap      {}     the facts of a first start were all written: see policy_bootstrap
+ * The separator in keys is the byte 0x1f, which no name can hold. A grant has
+ * always its five separators; a part that it has no use for is empty: the role
+ * of `all`, the bucket of `any`, the stream of `any` and `bucket`. Every part
+ * of a value is required, other parts are ignored. Group names are exact bytes;
+ * two users whose names differ only in case are CORRUPT. */
 #define FACT_SEP "\x1f"
 struct fact {
     struct ior_slice key;
@@ -34,8 +41,8 @@ struct fact {
 };
 
 struct policy_user {
-    char name[256];
-    char password[128]; /* argon2id text */
+    char name[USERNAME_BYTES_MAX + 1];
+    char password[128];  /* argon2id text */
     uint64_t credential; /* grows when the password changes; tokens carry it as "v" */
 };
 
@@ -49,15 +56,22 @@ struct policy *policy_ref(struct policy *p);
 void policy_unref(struct policy *p);
 /* NULL: no such user. Names are compared without case (ASCII), as API.md wants uniqueness. */
 const struct policy_user *policy_user(const struct policy *p, struct ior_slice name);
+/* The groups he is a direct member of: how many, and their names. */
+size_t policy_user_groups(const struct policy_user *u);
+struct ior_slice policy_user_group(const struct policy_user *u, size_t i);
 /* user is a name (a user that does not exist has only what `*` has).
  * bucket and stream empty: permission on the node (any); stream empty: on the bucket. */
 bool policy_allows(const struct policy *p, struct ior_slice user, enum perm perm,
                    struct ior_slice bucket, struct ior_slice stream);
+/* Is there a fact of ours with exactly this key? */
+bool policy_has_fact(const struct policy *p, struct ior_slice key);
 /* Has he this permission anywhere: on any, on some bucket or on some stream? (GET /buckets) */
 bool policy_allows_somewhere(const struct policy *p, struct ior_slice user, enum perm perm);
 
 /* The facts of a first start (API.md section 4, last paragraph), except those
- * that are there already: idempotent. emit may keep nothing of its arguments.
+ * that are there already, and at last the fact `bootstrap`. Where that is there
+ * nothing is made again, so a grant or user that was taken away stays away and
+ * a first start that was cut short is completed. emit may keep nothing of its arguments.
  * Hashes passwords: see password.h for the thread. */
 struct bootstrap {
     const char *admin_username;
@@ -69,6 +83,8 @@ struct bootstrap {
 };
 typedef enum ior_err (*bootstrap_emit)(void *ctx, struct fact fact);
 /* Also replaces the admin's password when the stored one is still the shipped
- * one and the configured one is not. */
+ * one and the configured one is not; his credential number grows.
+ * INVAL: a user name that username.h refuses, both names the same, or a password
+ * that is empty or too long. NOMEM, and what emit gives; the rest is then not emitted. */
 IOR_MUST_CHECK enum ior_err policy_bootstrap(const struct policy *now, const struct bootstrap *b,
                                              bootstrap_emit emit, void *ctx);

@@ -1,13 +1,15 @@
 /* src/auth/token.h - session tokens: JWT (RFC 7519) with HS256, HS384 or HS512.
  * Payload {"u":name,"iat":s,"exp":s,"v":credential}. The algorithm is pinned;
  * exp is required, in the payload or, as the seed did, in the JOSE header, and
- * checked in both; a wrong or missing one is NOPERM.
+ * checked in both, without leeway; a wrong or missing one is NOPERM. `nbf` is
+ * honoured where it is. A token is at most TOKEN_BYTES_MAX bytes.
  * Thread: struct token_key is read only after token_key_init; token_cache
  * belongs to one worker. */
 #pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/slice.h"
 
 enum token_alg { TOKEN_HS256, TOKEN_HS384, TOKEN_HS512 };
@@ -18,7 +20,7 @@ struct token_key {
     size_t secret_bytes;
 };
 struct token_claims {
-    char user[256];
+    char user[USERNAME_BYTES_MAX + 1];
     uint64_t expires_s;  /* Unix time */
     uint64_t credential; /* valid when has_credential */
     bool has_credential;
@@ -27,6 +29,8 @@ struct token_claims {
 /* INVAL when the secret is not 16..1024 bytes or the algorithm is unknown ("hs256"...). */
 IOR_MUST_CHECK enum ior_err token_key_init(struct token_key *k, const char *algorithm,
                                            struct ior_slice secret, struct ior_why *why);
+/* Append a token. INVAL: the name is empty, longer than USERNAME_BYTES_MAX, holds
+ * a NUL or is no UTF-8. NOMEM. */
 IOR_MUST_CHECK enum ior_err token_make(const struct token_key *k, struct ior_slice user,
                                        uint64_t credential, uint64_t now_s, uint64_t lifetime_s,
                                        struct ior_buf *out);
@@ -38,7 +42,8 @@ IOR_MUST_CHECK enum ior_err token_verify(const struct token_key *k, struct ior_s
 
 /* Verified tokens by BLAKE2b under a per-process key, so that a request costs a
  * hash and not a signature. Expiry is checked on every look-up. Bounded
- * (TOKEN_CACHE_SLOTS); a full bucket overwrites the oldest. */
+ * (TOKEN_CACHE_SLOTS); a full bucket overwrites the oldest. Another key at
+ * another address empties it; a key that changes in place needs token_cache_clear. */
 struct token_cache;
 IOR_MUST_CHECK enum ior_err token_cache_new(struct token_cache **ret);
 void token_cache_free(struct token_cache *c);

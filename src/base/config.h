@@ -13,6 +13,9 @@
 #include "base/err.h"
 
 #define CONFIG_TEXT_MAX 1024
+/* Longest release folder: the rest is room for the default paths in it. */
+#define CONFIG_RELEASE_DIR_MAX (CONFIG_TEXT_MAX - 1 - 128)
+#define CONFIG_AUTH_SECRET_BYTES_MIN 16 /* unless it is empty */
 
 /* One C type per kind of key. */
 typedef char config_TEXT[CONFIG_TEXT_MAX];   /* any text, may be empty */
@@ -33,18 +36,21 @@ struct config {
 };
 
 /* Defaults, then the file (NULL: none), then the environment. Relative PATHs are
- * made absolute against release_dir. On an error *why names the file, the line,
- * the key, what was found and what is allowed; an unknown key names the nearest
- * known one. Keys from environment variables that begin with IORIO_ but name
- * no key are errors too (except IORIO_TEST_*).
+ * made absolute against release_dir (itself absolute). On an error *c is untouched
+ * and *why names the file, the line, the key, what was found and what is allowed;
+ * an unknown key names the nearest known one. Errors are also: a key given twice
+ * in one source, a comment behind a value, quotes around a value, and variables
+ * that begin with IORIO_ but name no key (except IORIO_TEST_*).
  * Errors: NOTFOUND or ACCESS (the file), INVAL (everything else). */
 IOR_MUST_CHECK enum ior_err config_load(struct config *c, const char *release_dir,
                                         const char *file, struct ior_why *why);
-/* The same from memory, without the environment: for tests and fuzzing. */
+/* The same from memory, without the environment: for tests and fuzzing. *c has
+ * been through config_set_defaults(); `name` stands for the file in texts. */
 IOR_MUST_CHECK enum ior_err config_parse(struct config *c, const char *name, const char *text,
                                          size_t size_bytes, struct ior_why *why);
+/* release_dir is absolute and at most CONFIG_RELEASE_DIR_MAX bytes. */
 void config_set_defaults(struct config *c, const char *release_dir);
 /* The commented file with every key at its default (config/iorio.conf is this). */
 void config_print_defaults(FILE *out);
-/* True while the value of `field` is the shipped default, e.g. the admin password. */
+/* True while the value of `key` is the shipped default, e.g. the admin password. */
 bool config_is_default(const struct config *c, const char *key);

@@ -23,8 +23,8 @@ uint64_t ior_hash_pair(struct ior_slice a, struct ior_slice b)
     uint8_t joined[BUCKET_BYTES_MAX + 1 + STREAM_BYTES_MAX];
     IOR_ASSERT(a.size_bytes <= BUCKET_BYTES_MAX);
     IOR_ASSERT(b.size_bytes <= STREAM_BYTES_MAX);
-    memcpy(joined, a.data, a.size_bytes);
+    if (a.size_bytes > 0) memcpy(joined, a.data, a.size_bytes);
     joined[a.size_bytes] = 0;
-    memcpy(joined + a.size_bytes + 1, b.data, b.size_bytes);
+    if (b.size_bytes > 0) memcpy(joined + a.size_bytes + 1, b.data, b.size_bytes);
     return XXH3_64bits(joined, a.size_bytes + 1 + b.size_bytes);
 }

@@ -6,6 +6,9 @@
 #include "base/err.h"
 #include "base/slice.h"
 
+/* The largest depth_max that may be asked for (the checker's stack of brackets). */
+#define IOR_JSON_DEPTH_LIMIT 1024
+
 /* Is this exactly one JSON text? Scalars count. Strict UTF-8 (no surrogates, no
  * overlong forms), no raw control characters in strings, \u escapes must pair
  * their surrogates, nesting at most depth_max. White space around is fine.

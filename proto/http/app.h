@@ -1,0 +1,23 @@
+/* proto/http/app.h - what all HTTP workers share, set up once before they run. */
+#pragma once
+
+#include "auth/token.h"
+#include "base/config.h"
+#include "core/node.h"
+#include "rt/job.h"
+
+struct http_worker;
+
+struct http_app {
+    const struct config *config;
+    struct node *node;
+    struct token_key key;
+    struct job_queue *crypto; /* password checks */
+    struct http_worker **workers; /* by worker id */
+    unsigned worker_count;
+    _Atomic bool ready;
+    _Atomic bool stopping;
+};
+
+/* This worker's cache of verified tokens. */
+struct token_cache *http_token_cache(struct http_app *app);

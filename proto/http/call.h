@@ -1,0 +1,88 @@
+/* proto/http/call.h - one request, as the handlers see it; no h2o in sight.
+ * Thread: the worker that accepted the connection.
+ * A call lives until its answer is out or the client is gone. Whoever goes away
+ * from the stack (an append, a read) keeps only a ticket and redeems it later:
+ * the call, or NULL. */
+#pragma once
+
+#include "auth/token.h"
+#include "base/blob.h"
+#include "core/iorio.h"
+#include "proto/http/app.h"
+#include "proto/http/path.h"
+#include "proto/http/router.h"
+
+enum body_type { BODY_NONE, BODY_JSON, BODY_OCTETS, BODY_NDJSON, BODY_OTHER };
+
+struct http_call {
+    uint32_t magic;
+    void *req; /* server.c's */
+    struct http_app *app;
+    const struct route *route;
+    bool is_head;
+    bool answered;
+
+    struct ior_slice bucket;
+    struct ior_slice stream;
+    struct ior_slice id; /* raw */
+    struct query_param *query;
+    size_t query_count;
+    struct ior_slice body;
+    enum body_type body_type;
+
+    const struct policy *policy; /* of this turn; not to be kept */
+    char user[USERNAME_BYTES_MAX + 1];
+    bool has_token;
+    uint64_t credential;
+
+    /* While somebody else works for it. */
+    uint64_t ticket;
+    uint64_t deadline_us; /* 0: none */
+    struct http_call *wait_prev, *wait_next;
+
+    /* A streamed answer. */
+    void (*stream_next)(struct http_call *call);
+    void *stream_state;
+    void (*stream_free)(void *state);
+};
+
+/* ---- what came ---- */
+/* Lower-case name; data NULL: not there. */
+struct ior_slice call_header(const struct http_call *call, const char *name);
+bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret);
+bool call_from_loopback(const struct http_call *call);
+
+/* ---- tickets ---- */
+/* 0: too many are out (HTTP_CALLS_MAX). with_deadline: after request.timeout the
+ * server answers 503 timeout by itself and the ticket redeems to NULL. */
+uint64_t call_ticket(struct http_call *call, bool with_deadline);
+/* On the same worker; the ticket is used up. NULL: the client has its answer or is gone. */
+struct http_call *call_redeem(struct http_app *app, uint64_t ticket);
+
+/* ---- the answer: exactly one of these ---- */
+/* Before it: value is copied, name is a literal in lower case. */
+void call_add_header(struct http_call *call, const char *name, struct ior_slice value);
+void call_add_header_u64(struct http_call *call, const char *name, uint64_t value);
+void call_reply_empty(struct http_call *call, int status);
+void call_reply_json(struct http_call *call, int status, struct ior_slice json);
+void call_reply_text(struct http_call *call, int status, const char *type, struct ior_slice text);
+/* Takes the buffer; the blob's payload is borrowed from a reference that is taken over. */
+void call_reply_buf(struct http_call *call, int status, const char *type, struct ior_buf *take);
+void call_reply_blob(struct http_call *call, int status, const char *type, struct ior_blob *take,
+                     struct ior_slice payload);
+/* The error table's answer. extra: further members of the object, `"field":"x"`, or NULL. */
+void call_reply_error(struct http_call *call, enum ior_err err, const char *reason,
+                      const char *extra);
+/* An answer of unknown length: start, then send; next() is called when more may be
+ * sent; state is freed by free_state when all is over, whatever happened. */
+void call_stream_start(struct http_call *call, int status, const char *type,
+                       void (*next)(struct http_call *call), void *state,
+                       void (*free_state)(void *state));
+void call_stream_send(struct http_call *call, struct ior_buf *take, bool last);
+/* It cannot go on: the connection is cut, so that the client sees it is not whole. */
+void call_stream_abort(struct http_call *call);
+
+/* dispatch.c: the checks in the order of API.md section 1, then the handler. scratch
+ * has room for the target's bytes, params for QUERY_PARAMS_MAX (NULL: no query). */
+void http_dispatch(struct http_call *call, struct ior_slice method, struct ior_slice target,
+                   uint8_t *scratch, struct query_param *params);

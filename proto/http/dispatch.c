@@ -1,0 +1,161 @@
+/* proto/http/dispatch.c - every request, in the order of API.md section 1: route,
+ * method, token, permission, what is accepted, body type, body size, names; then
+ * the handler of the row in routes.def. */
+#include <strings.h>
+
+#include "auth/policy.h"
+#include "base/assert.h"
+#include "proto/http/call.h"
+#include "proto/http/negotiate.h"
+#include "rt/clock.h"
+
+static enum route_method method_of(struct ior_slice m)
+{
+    if (ior_slice_eq(m, IOR_SLICE("GET")) || ior_slice_eq(m, IOR_SLICE("HEAD"))) return METHOD_GET;
+    if (ior_slice_eq(m, IOR_SLICE("POST"))) return METHOD_POST;
+    return METHOD_OTHER;
+}
+
+/* ---- who is it ---- */
+
+/* The token as it came: X-Session, Authorization: Bearer, jwt=. */
+static struct ior_slice token_of(const struct http_call *call)
+{
+    struct ior_slice t = call_header(call, "x-session");
+    if (t.data != NULL) return t;
+    t = call_header(call, "authorization");
+    if (t.data != NULL && t.size_bytes > 7 && strncasecmp((const char *)t.data, "Bearer ", 7) == 0)
+        return ior_slice(t.data + 7, t.size_bytes - 7);
+    if (!call_query(call, "jwt", &t)) t = (struct ior_slice){NULL, 0};
+    return t;
+}
+
+static void set_user(struct http_call *call, const char *name)
+{
+    size_t n = strlen(name);
+    IOR_ASSERT(n < sizeof call->user);
+    memcpy(call->user, name, n + 1);
+}
+
+/* False: the token is no good. */
+static bool identify(struct http_call *call)
+{
+    struct http_app *app = call->app;
+    call->policy = meta_policy(app->node->meta);
+    struct ior_slice token = token_of(call);
+    if (token.data == NULL) {
+        set_user(call, app->config->auth_anon_username);
+        return true;
+    }
+    struct token_claims claims;
+    uint64_t now_s = clock_wall_ms() / 1000;
+    if (token_cache_verify(http_token_cache(app), &app->key, token, now_s, &claims) != IOR_OK)
+        return false;
+    const struct policy_user *u = policy_user(call->policy, ior_slice_str(claims.user));
+    if (u == NULL || (claims.has_credential && claims.credential != u->credential)) return false;
+    set_user(call, u->name);
+    call->has_token = true;
+    call->credential = u->credential;
+    return true;
+}
+
+/* ---- what does he want ---- */
+
+static bool allowed(const struct http_call *call)
+{
+    const struct route *r = call->route;
+    if (r->perm == 0) return true;
+    struct ior_slice none = {NULL, 0};
+    struct ior_slice bucket = r->scope >= SCOPE_BUCKET ? call->bucket : none;
+    struct ior_slice stream = r->scope >= SCOPE_STREAM ? call->stream : none;
+    return policy_allows(call->policy, ior_slice_str(call->user), (enum perm)r->perm, bucket,
+                         stream);
+}
+
+/* Decode :b and :s into scratch. False: a name that cannot be. */
+static bool decode_names(struct http_call *call, const struct ior_slice *params, size_t count,
+                         uint8_t **scratch)
+{
+    struct ior_slice *names[2] = {&call->bucket, &call->stream};
+    bool ok = true;
+    for (size_t i = 0; i < count && i < 2; i++) {
+        size_t n = 0;
+        if (!path_decode(params[i], false, *scratch, &n)) {
+            ok = false;
+            continue;
+        }
+        *names[i] = ior_slice(*scratch, n);
+        *scratch += n;
+        ok = ok && (i == 0 ? iorio_bucket_name_ok(*names[i]) : iorio_stream_name_ok(*names[i]));
+    }
+    if (count > 2) call->id = params[2];
+    return ok;
+}
+
+static bool body_type_ok(struct http_call *call)
+{
+    if (call->route->types == TYPES_NONE) return true;
+    call->body_type = negotiate_body_type(call_header(call, "content-type"));
+    if (call->body_type == BODY_JSON) return true;
+    bool event = call->route->types == TYPES_EVENT;
+    if (event && (call->body_type == BODY_OCTETS || call->body_type == BODY_NDJSON)) return true;
+    call_add_header(call, "accept-post",
+                    event ? IOR_SLICE("application/json, application/octet-stream, "
+                                      "application/x-ndjson")
+                          : IOR_SLICE("application/json"));
+    call_reply_empty(call, 415);
+    return false;
+}
+
+static void check_and_handle(struct http_call *call, bool names_ok)
+{
+    const struct route *r = call->route;
+    if (r->scope != SCOPE_OPEN && (!identify(call) || !allowed(call))) {
+        call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
+        return;
+    }
+    if (r->scope == SCOPE_OPEN) call->policy = meta_policy(call->app->node->meta);
+    if (!body_type_ok(call)) return;
+    if (call->body.size_bytes > call->app->config->http_body_max) {
+        call_reply_error(call, IOR_E_TOOLARGE, NULL, NULL);
+        return;
+    }
+    if (!names_ok) {
+        call_reply_error(call, IOR_E_NAME, NULL, NULL);
+        return;
+    }
+    r->handler(call);
+}
+
+void http_dispatch(struct http_call *call, struct ior_slice method, struct ior_slice target,
+                   uint8_t *scratch, struct query_param *params)
+{
+    struct ior_slice path = target;
+    const uint8_t *mark = memchr(target.data, '?', target.size_bytes);
+    if (mark != NULL) path.size_bytes = (size_t)(mark - target.data);
+    struct ior_slice segments[PATH_SEGMENTS_MAX];
+    struct ior_slice route_params[PATH_SEGMENTS_MAX];
+    size_t count = 0;
+    size_t param_count = 0;
+    char allow[64];
+    enum route_result found = ROUTE_UNKNOWN;
+    if (path_split(path, segments, &count))
+        found = route_find(method_of(method), segments, count, &call->route, route_params,
+                           &param_count, allow);
+    if (found == ROUTE_UNKNOWN) {
+        call_reply_empty(call, 404);
+        return;
+    }
+    if (found == ROUTE_WRONG_METHOD) {
+        call_add_header(call, "allow", ior_slice_str(allow));
+        call_reply_empty(call, 405);
+        return;
+    }
+    bool names_ok = decode_names(call, route_params, param_count, &scratch);
+    if (mark != NULL && params != NULL) {
+        struct ior_slice query = ior_slice(mark + 1, target.size_bytes - path.size_bytes - 1);
+        call->query = params;
+        call->query_count = query_parse(query, scratch, params);
+    }
+    check_and_handle(call, names_ok);
+}

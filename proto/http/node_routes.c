@@ -1,0 +1,58 @@
+/* proto/http/node_routes.c - /ping /livez /readyz /metrics. */
+#include "base/json.h"
+#include "base/metrics.h"
+#include "proto/http/call.h"
+#include "proto/http/routes.h"
+
+void route_ping(struct http_call *call)
+{
+    struct ior_buf out;
+    ior_buf_init(&out);
+    ior_buf_add_str(&out, "{\"pong\":");
+    ior_json_quote(&out, ior_slice_str(call->app->config->nodename));
+    ior_buf_add_char(&out, '}');
+    call_reply_buf(call, 200, "application/json", &out);
+}
+
+void route_livez(struct http_call *call)
+{
+    call_reply_json(call, 200, IOR_SLICE("{\"ok\":true}"));
+}
+
+void route_readyz(struct http_call *call)
+{
+    struct http_app *app = call->app;
+    enum ior_err err = IOR_OK;
+    if (!app->ready || app->stopping) err = IOR_E_CLOSING;
+    if (journal_full(app->node->journal)) err = IOR_E_NOSPC;
+    if (journal_failed(app->node->journal)) err = IOR_E_IO;
+    if (err == IOR_OK) {
+        call_reply_json(call, 200, IOR_SLICE("{\"ok\":true}"));
+        return;
+    }
+    /* 503 whatever it is: not ready. */
+    struct ior_buf out;
+    ior_buf_init(&out);
+    ior_buf_addf(&out, "{\"type\":\"%s\",\"reason\":", ior_err_type(err));
+    ior_json_quote(&out, ior_slice_str(ior_err_reason(err)));
+    ior_buf_add_char(&out, '}');
+    call_reply_buf(call, 503, "application/json", &out);
+}
+
+void route_metrics(struct http_call *call)
+{
+    struct ior_slice none = {NULL, 0};
+    struct node *n = call->app->node;
+    bool may = call->app->config->metrics_public || call_from_loopback(call) ||
+               policy_allows(call->policy, ior_slice_str(call->user), PERM_VIEWSTATS, none, none);
+    if (!may) {
+        call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
+        return;
+    }
+    metric_gauge_set(METRIC_tail_bytes, (int64_t)atomic_load(&n->tail_bytes));
+    metric_gauge_set(METRIC_inflight_bytes, (int64_t)atomic_load(&n->inflight_bytes));
+    struct ior_buf out;
+    ior_buf_init(&out);
+    metrics_text(&out);
+    call_reply_buf(call, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
+}

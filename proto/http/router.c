@@ -1,0 +1,62 @@
+/* proto/http/router.c - see router.h. The table is short; it is walked. */
+#include "proto/http/router.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/http/routes.h"
+
+static const struct route routes[] = {
+#define R(method, path, perm, scope, types, handler)                                               \
+    {METHOD_##method, path, perm, SCOPE_##scope, TYPES_##types, handler},
+#include "proto/http/routes.def"
+#undef R
+};
+
+/* Does the pattern fit the segments? Fills params. */
+static bool fits(const char *pattern, const struct ior_slice *segments, size_t count,
+                 struct ior_slice *params, size_t *ret_params)
+{
+    size_t n = 0;
+    size_t i = 0;
+    const char *at = pattern;
+    while (*at == '/') {
+        at++;
+        size_t len = strcspn(at, "/");
+        if (i == count) return false;
+        if (*at == ':') {
+            params[n++] = segments[i];
+        } else if (!ior_slice_eq(segments[i], ior_slice(at, len))) {
+            return false;
+        }
+        i++;
+        at += len;
+    }
+    *ret_params = n;
+    return i == count;
+}
+
+static void add_method(char *allow, size_t room, enum route_method m)
+{
+    size_t n = strlen(allow);
+    snprintf(allow + n, room - n, "%s%s", n > 0 ? ", " : "", m == METHOD_GET ? "GET, HEAD" : "POST");
+}
+
+enum route_result route_find(enum route_method method, const struct ior_slice *segments,
+                             size_t count, const struct route **ret,
+                             struct ior_slice params[PATH_SEGMENTS_MAX], size_t *ret_params,
+                             char allow[64])
+{
+    enum route_result result = ROUTE_UNKNOWN;
+    allow[0] = 0;
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (!fits(routes[i].path, segments, count, params, ret_params)) continue;
+        if (routes[i].method == method) {
+            *ret = &routes[i];
+            return ROUTE_FOUND;
+        }
+        result = ROUTE_WRONG_METHOD;
+        add_method(allow, 64, routes[i].method);
+    }
+    return result;
+}

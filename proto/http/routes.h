@@ -1,0 +1,18 @@
+/* proto/http/routes.h - the handlers named in routes.def. A handler starts with the
+ * caller known and allowed, the names decoded and valid, the body of an accepted
+ * type and within its limit; it answers exactly once, now or later. */
+#pragma once
+
+struct http_call;
+
+void route_ping(struct http_call *call);
+void route_livez(struct http_call *call);
+void route_readyz(struct http_call *call);
+void route_metrics(struct http_call *call);
+void route_session_get(struct http_call *call);
+void route_session_post(struct http_call *call);
+void route_buckets(struct http_call *call);
+void route_streams(struct http_call *call);
+void route_stream_get(struct http_call *call);
+void route_stream_post(struct http_call *call);
+void route_event_get(struct http_call *call);

@@ -1,0 +1,62 @@
+/* proto/http/server_private.h - shared by server.c and server_call.c only. */
+#pragma once
+
+#include <h2o.h>
+
+#include "base/list.h"
+#include "proto/http/call.h"
+#include "proto/http/server.h"
+
+enum { CALL_MAGIC = 0x63616c6c };
+
+struct ticket_slot {
+    struct http_call *call;
+    uint32_t generation;
+    uint32_t next_free;
+};
+
+struct http_conn {
+    struct http_conn *prev, *next;
+    struct http_worker *worker;
+    h2o_socket_t *sock;
+    unsigned calls; /* requests in flight */
+};
+
+struct http_worker {
+    struct http_server *server;
+    struct worker *worker;
+    struct loop *loop;
+    h2o_context_t context;
+    h2o_accept_ctx_t accept;
+    h2o_evloop_t *evloop;
+    h2o_socket_t *uv_watch;
+    bool uv_ready;
+    h2o_socket_t *listener;
+    int listen_fd;
+    bool accept_paused;
+    bool stopping;
+    struct http_conn *conns;
+    struct token_cache *tokens;
+    struct ticket_slot *slots;
+    uint32_t slot_count;
+    uint32_t free_slot; /* index + 1; 0: none */
+    struct http_call *wait_first, *wait_last; /* by deadline */
+};
+
+struct http_server {
+    struct http_app *app;
+    h2o_globalconf_t config;
+    struct http_worker *workers;
+    unsigned worker_count;
+    uint64_t connections_max;
+    _Atomic uint64_t connections;
+};
+
+struct iorio_handler {
+    h2o_handler_t super; /* first */
+    struct http_server *server;
+};
+
+int http_on_req(h2o_handler_t *self, h2o_req_t *req);
+/* Answers 503 timeout to the calls whose deadline has passed. */
+void http_sweep_deadlines(struct http_worker *hw);

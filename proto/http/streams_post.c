@@ -1,0 +1,270 @@
+/* proto/http/streams_post.c - POST /streams/:b/:s.
+ * Happy path: check the body (JSON, or NDJSON line by line), copy it once into an
+ * append, give that away with a ticket; when it is on disk, answer 201.
+ * Failure modes: see API.md section 3; a client that left leaves the append alone. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "proto/http/call.h"
+#include "proto/http/negotiate.h"
+#include "proto/http/routes.h"
+
+struct post {
+    struct event_in *events; /* NULL: the one below */
+    struct event_in one;
+    size_t count;
+    enum append_expect expect;
+    uint64_t expect_last_id;
+    enum prefer_durability prefer;
+};
+
+static void reply_invalid(struct http_call *call, enum ior_err err, const char *reason)
+{
+    call_reply_error(call, err, reason, NULL);
+}
+
+/* ---- the body ---- */
+
+static bool json_ok(struct http_call *call, struct ior_slice text, size_t line)
+{
+    size_t at = 0;
+    if (ior_json_check(text, JSON_DEPTH_MAX, &at) == IOR_OK) return true;
+    char extra[64];
+    if (line > 0) {
+        snprintf(extra, sizeof extra, "\"line\":%zu,\"offset\":%zu", line, at);
+    } else {
+        snprintf(extra, sizeof extra, "\"offset\":%zu", at);
+    }
+    call_reply_error(call, IOR_E_BODY, NULL, extra);
+    return false;
+}
+
+static bool blank(struct ior_slice line)
+{
+    for (size_t i = 0; i < line.size_bytes; i++) {
+        if (line.data[i] != ' ' && line.data[i] != '\t' && line.data[i] != '\r') return false;
+    }
+    return true;
+}
+
+/* Cut one line off the rest. */
+static struct ior_slice take_line(struct ior_slice *rest)
+{
+    const uint8_t *end = memchr(rest->data, '\n', rest->size_bytes);
+    size_t n = end == NULL ? rest->size_bytes : (size_t)(end - rest->data);
+    struct ior_slice line = ior_slice(rest->data, n);
+    size_t used = end == NULL ? n : n + 1;
+    *rest = ior_slice(rest->data + used, rest->size_bytes - used);
+    if (line.size_bytes > 0 && line.data[line.size_bytes - 1] == '\r') line.size_bytes--;
+    return line;
+}
+
+static bool count_lines(struct http_call *call, size_t *ret)
+{
+    struct ior_slice rest = call->body;
+    size_t count = 0;
+    while (rest.size_bytes > 0) {
+        if (!blank(take_line(&rest))) count++;
+    }
+    *ret = count;
+    if (count == 0) {
+        reply_invalid(call, IOR_E_BODY, "Invalid Request Body: a batch needs at least one line");
+        return false;
+    }
+    if (count > BATCH_LINES_MAX) {
+        reply_invalid(call, IOR_E_TOOLARGE,
+                      "A batch has at most 10000 lines; send the rest in a second request");
+        return false;
+    }
+    return true;
+}
+
+static bool take_batch(struct http_call *call, struct post *p)
+{
+    if (!count_lines(call, &p->count)) return false;
+    p->events = malloc(p->count * sizeof *p->events);
+    if (p->events == NULL) {
+        reply_invalid(call, IOR_E_NOMEM, NULL);
+        return false;
+    }
+    struct ior_slice rest = call->body;
+    size_t n = 0;
+    for (size_t number = 1; rest.size_bytes > 0; number++) {
+        struct ior_slice line = take_line(&rest);
+        if (blank(line)) continue;
+        if (!json_ok(call, line, number)) return false;
+        p->events[n++] = (struct event_in){line, true};
+    }
+    IOR_ASSERT(n == p->count);
+    return true;
+}
+
+static bool take_body(struct http_call *call, struct post *p)
+{
+    if (call->body_type == BODY_NDJSON) return take_batch(call, p);
+    bool json = call->body_type == BODY_JSON;
+    p->count = 1;
+    p->one = (struct event_in){call->body, json};
+    return !json || json_ok(call, call->body, 0);
+}
+
+/* ---- the headers ---- */
+
+static bool bad_header(struct http_call *call, const char *field, struct ior_slice value)
+{
+    struct ior_buf extra;
+    ior_buf_init(&extra);
+    ior_buf_addf(&extra, "\"field\":\"%s\",\"value\":", field);
+    ior_json_quote(&extra, value);
+    ior_buf_add_char(&extra, 0);
+    call_reply_error(call, IOR_E_INVAL, NULL,
+                     ior_buf_failed(&extra) ? NULL : (const char *)extra.data);
+    ior_buf_done(&extra);
+    return false;
+}
+
+static bool take_headers(struct http_call *call, struct post *p)
+{
+    struct ior_slice match = call_header(call, "if-match");
+    struct ior_slice none = call_header(call, "if-none-match");
+    if (match.data != NULL) {
+        p->expect = EXPECT_LAST_ID;
+        if (!negotiate_etag(match, &p->expect_last_id)) return bad_header(call, "If-Match", match);
+    }
+    if (none.data != NULL) {
+        if (match.data != NULL || !ior_slice_eq(none, IOR_SLICE("*")))
+            return bad_header(call, "If-None-Match", none);
+        p->expect = EXPECT_NONE_KEPT;
+    }
+    p->prefer = negotiate_durability(call_header(call, "prefer"));
+    return true;
+}
+
+/* ---- the answers ---- */
+
+static void add_location(struct http_call *call, uint64_t id)
+{
+    struct ior_buf b;
+    ior_buf_init(&b);
+    ior_buf_add_str(&b, "/streams/");
+    struct ior_slice names[2] = {call->bucket, call->stream};
+    for (int i = 0; i < 2; i++) {
+        uint8_t *at = ior_buf_room(&b, 3 * names[i].size_bytes);
+        if (at != NULL) ior_buf_grew(&b, path_encode(names[i], (char *)at));
+        ior_buf_add_char(&b, '/');
+    }
+    ior_buf_addf(&b, "?limit=1&from=%llu", (unsigned long long)id);
+    if (!ior_buf_failed(&b)) call_add_header(call, "location", ior_buf_slice(&b));
+    ior_buf_done(&b);
+}
+
+static void add_etag(struct http_call *call, uint64_t id)
+{
+    char etag[24];
+    int n = snprintf(etag, sizeof etag, "\"%llu\"", (unsigned long long)id);
+    call_add_header(call, "etag", ior_slice(etag, (size_t)n));
+}
+
+static void add_durability(struct http_call *call, enum prefer_durability prefer)
+{
+    const char *reached = prefer == PREFER_MEMORY ? "memory" : "disk";
+    if (prefer != PREFER_NONE) {
+        /* One node alone: quorum is this disk. */
+        call_add_header(call, "preference-applied",
+                        prefer == PREFER_MEMORY  ? IOR_SLICE("durability=memory")
+                        : prefer == PREFER_QUORUM ? IOR_SLICE("durability=quorum")
+                                                  : IOR_SLICE("durability=disk"));
+        if (prefer == PREFER_QUORUM) reached = "quorum";
+    }
+    call_add_header(call, "iorio-durability", ior_slice_str(reached));
+}
+
+static void reply_created(struct http_call *call, const struct append *a)
+{
+    char json[128];
+    int n;
+    if (call->body_type == BODY_NDJSON) {
+        n = snprintf(json, sizeof json, "{\"meta\":{\"id\":%llu,\"last\":%llu,\"t\":%llu}}",
+                     (unsigned long long)a->first_id, (unsigned long long)a->last_id,
+                     (unsigned long long)a->time_ms);
+    } else {
+        n = snprintf(json, sizeof json, "{\"meta\":{\"id\":%llu,\"t\":%llu}}",
+                     (unsigned long long)a->first_id, (unsigned long long)a->time_ms);
+    }
+    add_location(call, a->first_id);
+    add_etag(call, a->last_id);
+    add_durability(call, (enum prefer_durability)a->user[1]);
+    call_reply_json(call, 201, ior_slice(json, (size_t)n));
+}
+
+static void reply_conflict(struct http_call *call, const struct append *a)
+{
+    char extra[128];
+    char expected[32] = "\"empty\"";
+    if (a->expect == EXPECT_LAST_ID)
+        snprintf(expected, sizeof expected, "%llu", (unsigned long long)a->expect_last_id);
+    snprintf(extra, sizeof extra, "\"field\":\"seqnum\",\"expected\":%s,\"got\":%llu", expected,
+             (unsigned long long)a->last_id);
+    add_etag(call, a->last_id);
+    call_reply_error(call, IOR_E_CONFLICT, NULL, extra);
+}
+
+static void streams_post_done(struct append *a)
+{
+    struct http_app *app = a->user_ptr;
+    struct http_call *call = a->user[0] == 0 ? NULL : call_redeem(app, a->user[0]);
+    if (call != NULL && a->err == IOR_OK) {
+        reply_created(call, a);
+    } else if (call != NULL && a->err == IOR_E_CONFLICT) {
+        reply_conflict(call, a);
+    } else if (call != NULL) {
+        call_reply_error(call, a->err, NULL, NULL);
+    }
+    append_free(a);
+}
+
+/* Prefer: durability=memory: taken, not yet on disk. */
+static void streams_post_accepted(struct append *a)
+{
+    struct http_app *app = a->user_ptr;
+    struct http_call *call = call_redeem(app, a->user[0]);
+    a->user[0] = 0;
+    if (call == NULL) return;
+    add_durability(call, PREFER_MEMORY);
+    call_reply_json(call, 202, IOR_SLICE("{\"ok\":true}"));
+}
+
+static void submit(struct http_call *call, const struct post *p)
+{
+    struct append *a = NULL;
+    const struct event_in *events = p->events != NULL ? p->events : &p->one;
+    enum ior_err err = append_new(call->bucket, call->stream, events, p->count, &a);
+    if (err != IOR_OK) {
+        call_reply_error(call, err, NULL, NULL);
+        return;
+    }
+    a->expect = p->expect;
+    a->expect_last_id = p->expect_last_id;
+    a->user_ptr = call->app;
+    a->user[0] = call_ticket(call, true);
+    a->user[1] = (uint64_t)p->prefer;
+    if (p->prefer == PREFER_MEMORY) {
+        a->durability = DURABILITY_MEMORY;
+        a->accepted = streams_post_accepted;
+    }
+    err = a->user[0] == 0 ? IOR_E_BUSY : iorio_append(call->app->node, a, streams_post_done);
+    if (err != IOR_OK) {
+        append_free(a);
+        call_reply_error(call, err, NULL, NULL);
+    }
+}
+
+void route_stream_post(struct http_call *call)
+{
+    struct post p = {0};
+    if (take_body(call, &p) && take_headers(call, &p)) submit(call, &p);
+    free(p.events);
+}

@@ -1,0 +1,53 @@
+/* src/app/app.h - the program: verbs, exit codes, and one running node. */
+#pragma once
+
+#include "base/config.h"
+#include "base/err.h"
+
+/* As in sysexits.h; README.rst lists them. */
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_NOT_RUNNING = 1,
+    EXIT_BAD_USAGE = 2,
+    EXIT_DAMAGED = 65,
+    EXIT_PORT_BUSY = 69,
+    EXIT_DISK_ERROR = 74,
+    EXIT_IN_USE = 75,
+    EXIT_FOREIGN = 76,
+    EXIT_NO_RIGHTS = 77,
+    EXIT_BAD_CONFIG = 78,
+};
+enum exit_code exit_code_of(enum ior_err err);
+
+/* ---- run.c: one node in this process, from start to stop ---- */
+struct run_options {
+    const struct config *config;
+    const char *config_file; /* for the banner; may be "" */
+    bool foreground;         /* print the banner */
+    int notify_fd;           /* >= 0: gets one byte when the node is ready */
+};
+enum exit_code run_node(const struct run_options *o);
+
+/* ---- datadir.c: who uses the data directory ---- */
+struct datadir_lock {
+    int fd;
+};
+/* LOCKED: another process has it; *why names it. */
+IOR_MUST_CHECK enum ior_err datadir_lock(const char *dir, struct datadir_lock *ret,
+                                         struct ior_why *why);
+void datadir_unlock(struct datadir_lock *l);
+bool datadir_is_locked(const char *dir);
+/* The file node.run of a running node: where it listens. */
+void datadir_write_run(const char *dir, const char *where);
+void datadir_remove_run(const char *dir);
+/* False: no node runs there. */
+bool datadir_read_run(const char *dir, long *ret_pid, char *ret_where, size_t room);
+
+/* ---- control.c: verbs that talk to a node in another process ---- */
+enum exit_code control_start(const struct config *c, const char *config_file);
+enum exit_code control_stop(const struct config *c);
+enum exit_code control_ping(const struct config *c);
+
+/* ---- banner.c ---- */
+void banner_print(const struct config *c, const char *config_file, const char *where,
+                  bool password_is_shipped);

@@ -1,0 +1,98 @@
+/* src/app/datadir.c - the files `lock` and `node.run` of a data directory.
+ * The lock is flock(2): it goes with the process, however that ends. node.run is
+ * only a hint (who and where) and is believed only while the lock is held. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/app.h"
+
+enum { PATH_ROOM = CONFIG_TEXT_MAX + 16 };
+
+enum ior_err datadir_lock(const char *dir, struct datadir_lock *ret, struct ior_why *why)
+{
+    char path[PATH_ROOM];
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return ior_why_set(why, ior_err_from_errno(errno),
+                           "cannot make the data directory %s (key paths.data): %s", dir,
+                           strerror(errno));
+    snprintf(path, sizeof path, "%s/lock", dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return ior_why_set(why, ior_err_from_errno(errno),
+                           "cannot use the data directory %s (key paths.data): %s", dir,
+                           strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int e = errno;
+        close(fd);
+        if (e == EWOULDBLOCK)
+            return ior_why_set(why, IOR_E_LOCKED,
+                               "the data directory %s is in use by another process (key paths.data)",
+                               dir);
+        return ior_why_set(why, ior_err_from_errno(e), "cannot lock %s: %s", path, strerror(e));
+    }
+    ret->fd = fd;
+    return IOR_OK;
+}
+
+void datadir_unlock(struct datadir_lock *l)
+{
+    if (l->fd >= 0) close(l->fd);
+    l->fd = -1;
+}
+
+bool datadir_is_locked(const char *dir)
+{
+    char path[PATH_ROOM];
+    snprintf(path, sizeof path, "%s/lock", dir);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return false;
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return locked;
+}
+
+static void run_path(const char *dir, const char *suffix, char out[PATH_ROOM])
+{
+    snprintf(out, PATH_ROOM, "%s/node.run%s", dir, suffix);
+}
+
+void datadir_write_run(const char *dir, const char *where)
+{
+    char path[PATH_ROOM];
+    char tmp[PATH_ROOM];
+    run_path(dir, "", path);
+    run_path(dir, ".new", tmp);
+    FILE *f = fopen(tmp, "we");
+    if (f == NULL) return;
+    fprintf(f, "pid %ld\nhttp %s\n", (long)getpid(), where);
+    if (fclose(f) == 0 && rename(tmp, path) != 0) unlink(tmp);
+}
+
+void datadir_remove_run(const char *dir)
+{
+    char path[PATH_ROOM];
+    run_path(dir, "", path);
+    unlink(path);
+}
+
+bool datadir_read_run(const char *dir, long *ret_pid, char *ret_where, size_t room)
+{
+    char path[PATH_ROOM];
+    char where[128];
+    long pid;
+    if (!datadir_is_locked(dir)) return false;
+    run_path(dir, "", path);
+    FILE *f = fopen(path, "re");
+    if (f == NULL) return false;
+    bool ok = fscanf(f, "pid %ld\nhttp %127s", &pid, where) == 2 && pid > 1;
+    fclose(f);
+    if (!ok) return false;
+    *ret_pid = pid;
+    snprintf(ret_where, room, "%s", where);
+    return true;
+}

@@ -1,0 +1,514 @@
+/* src/app/run.c - one node in this process.
+ * Start and stop are one list of stages, read forwards and backwards: each start
+ * may fail with a sentence, and then the stages before it are stopped.
+ * Stop: no new connections; requests in flight get their answers (4 s at most);
+ * the journal writes what it has taken and a MARK; then the threads end. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app/app.h"
+#include "auth/password.h"
+#include "base/assert.h"
+#include "base/log.h"
+#include "core/node.h"
+#include "proto/http/server.h"
+#include "rt/clock.h"
+#include "rt/job.h"
+#include "rt/loop.h"
+#include "store/journal_thread.h"
+
+enum { DRAIN_MS = 4000, CUT_MS = 300, STEP_MS = 5 };
+
+struct run {
+    const struct run_options *options;
+    const struct config *config;
+    struct ior_why *why;
+    struct datadir_lock lock;
+    struct disk *disk;
+    unsigned worker_count;
+    struct worker *workers;
+    struct worker **worker_ptrs;
+    struct loop **loops;
+    pthread_t *threads;
+    unsigned threads_running;
+    struct node *node;
+    struct journal_thread *journal_thread;
+    struct http_app app;
+    struct http_server *http;
+    bool password_is_shipped;
+    char where[128];
+};
+
+/* ---- a call on a worker, waited for ---- */
+
+struct errand {
+    struct msg msg; /* first */
+    void (*fn)(struct run *r, struct errand *e);
+    struct run *run;
+    struct worker *worker;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool done;
+    enum ior_err err;
+    struct meta_change *change;
+};
+
+static void errand_finish(struct errand *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->done = true;
+    pthread_cond_signal(&e->cond);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void errand_run(struct msg *m)
+{
+    struct errand *e = IOR_CONTAINER(m, struct errand, msg);
+    e->fn(e->run, e);
+}
+
+/* fn calls errand_finish(), now or later. Thread: the main one. */
+static enum ior_err on_worker(struct run *r, unsigned i, struct meta_change *change,
+                              void (*fn)(struct run *r, struct errand *e))
+{
+    struct errand e = {.msg = {.run = errand_run}, .fn = fn, .run = r, .worker = &r->workers[i],
+                       .change = change};
+    pthread_mutex_init(&e.lock, NULL);
+    pthread_cond_init(&e.cond, NULL);
+    worker_post(e.worker, &e.msg);
+    pthread_mutex_lock(&e.lock);
+    while (!e.done) pthread_cond_wait(&e.cond, &e.lock);
+    pthread_mutex_unlock(&e.lock);
+    pthread_cond_destroy(&e.cond);
+    pthread_mutex_destroy(&e.lock);
+    return e.err;
+}
+
+static void each_worker(struct run *r, void (*fn)(struct run *r, struct errand *e))
+{
+    for (unsigned i = 0; i < r->worker_count; i++) {
+        enum ior_err err = on_worker(r, i, NULL, fn);
+        IOR_ASSERT(err == IOR_OK);
+    }
+}
+
+static void do_nothing(struct run *r, struct errand *e)
+{
+    (void)r;
+    errand_finish(e);
+}
+
+/* ---- the stages ---- */
+
+static enum ior_err lock_start(struct run *r)
+{
+    return datadir_lock(r->config->paths_data, &r->lock, r->why);
+}
+
+static void lock_stop(struct run *r)
+{
+    datadir_unlock(&r->lock);
+}
+
+static enum ior_err disk_start(struct run *r)
+{
+    return disk_posix_open(r->config->paths_data, &r->disk, r->why);
+}
+
+static void disk_stop(struct run *r)
+{
+    disk_free(r->disk);
+}
+
+static enum ior_err loops_start(struct run *r)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned n = (unsigned)r->config->workers;
+    if (n == 0) n = cores < 1 ? 1 : (unsigned)cores;
+    if (n > WORKERS_MAX) n = WORKERS_MAX;
+    r->workers = calloc(n, sizeof *r->workers);
+    r->worker_ptrs = calloc(n, sizeof(struct worker *));
+    r->loops = calloc(n, sizeof(struct loop *));
+    r->threads = calloc(n, sizeof *r->threads);
+    if (!r->workers || !r->worker_ptrs || !r->loops || !r->threads)
+        return ior_why_set(r->why, IOR_E_NOMEM, "out of memory");
+    for (unsigned i = 0; i < n; i++) {
+        r->worker_ptrs[i] = &r->workers[i];
+        enum ior_err err = loop_new(&r->workers[i], i, &r->loops[i]);
+        if (err != IOR_OK) return ior_why_set(r->why, err, "cannot make an event loop");
+        r->worker_count = i + 1;
+    }
+    return IOR_OK;
+}
+
+static void loops_stop(struct run *r)
+{
+    for (unsigned i = 0; i < r->worker_count; i++) loop_free(r->loops[i]);
+    free(r->threads);
+    free(r->loops);
+    free(r->worker_ptrs);
+    free(r->workers);
+}
+
+static void report_recovery(const struct journal_replay_report *rep, uint64_t us)
+{
+    LOG_INFO("journal", "recovered", "batches=%llu records=%llu bytes=%llu ms=%llu%s",
+             (unsigned long long)rep->batches, (unsigned long long)rep->records,
+             (unsigned long long)rep->bytes, (unsigned long long)us / 1000,
+             rep->batches == 0 || rep->marked ? ""
+                                              : " note=\"the last stop was not a clean one\"");
+    if (rep->torn)
+        LOG_WARNING("journal", "torn batch dropped", "at=\"%s\" (it was never acknowledged)",
+                    rep->torn_at);
+}
+
+static enum ior_err node_start(struct run *r)
+{
+    const struct config *c = r->config;
+    struct node_params p = {
+        .disk = r->disk,
+        .name = c->nodename,
+        .ring_size = (uint32_t)c->ring_size,
+        .segment_bytes = c->journal_segment,
+        .tail_bytes_max = c->memory_tail,
+        .inflight_bytes_max = c->memory_inflight,
+        .workers = r->worker_ptrs,
+        .worker_count = r->worker_count,
+    };
+    struct journal_replay_report report;
+    uint64_t start_us = clock_mono_us();
+    enum ior_err err = node_open(&p, &r->node, &report, r->why);
+    if (err == IOR_OK) report_recovery(&report, clock_mono_us() - start_us);
+    return err;
+}
+
+static void node_stop(struct run *r)
+{
+    node_close(r->node);
+}
+
+/* The configured secret, or the one in the data directory, made at first start. */
+static enum ior_err key_start(struct run *r)
+{
+    const struct config *c = r->config;
+    char secret[1024];
+    size_t n = strlen(c->auth_secret);
+    memcpy(secret, c->auth_secret, n);
+    if (n == 0) {
+        enum ior_err err = disk_read_file(r->disk, "secret", secret, sizeof secret, &n);
+        if (err == IOR_E_NOTFOUND) {
+            token_secret_make(secret);
+            n = 64;
+            err = disk_replace_file(r->disk, "secret", secret, n);
+        }
+        if (err != IOR_OK)
+            return ior_why_set(r->why, err, "cannot read or make the file `secret`: %s",
+                               ior_err_reason(err));
+    }
+    enum ior_err err = token_key_init(&r->app.key, c->auth_algorithm, ior_slice(secret, n), r->why);
+    explicit_bzero(secret, sizeof secret);
+    if (err == IOR_OK && n < 32)
+        LOG_WARNING("auth", "short secret", "auth.secret has %zu bytes; 32 or more are better", n);
+    return err;
+}
+
+static enum ior_err crypto_start(struct run *r)
+{
+    enum ior_err err = password_init();
+    if (err == IOR_OK) err = job_queue_new("crypto", CRYPTO_QUEUE_MAX, 19, &r->app.crypto);
+    if (err != IOR_OK) return ior_why_set(r->why, err, "cannot start the crypto thread");
+    return IOR_OK;
+}
+
+static void crypto_stop(struct run *r)
+{
+    job_queue_stop(r->app.crypto);
+    /* Its last answers are on their way to the workers. */
+    each_worker(r, do_nothing);
+}
+
+static enum ior_err http_start(struct run *r)
+{
+    r->app.config = r->config;
+    r->app.node = r->node;
+    r->app.worker_count = r->worker_count;
+    return http_server_new(&r->app, r->loops, r->worker_ptrs, &r->http, r->why);
+}
+
+static void http_stop(struct run *r)
+{
+    http_server_free(r->http);
+    job_queue_free(r->app.crypto);
+}
+
+static void kick(void *ctx)
+{
+    journal_kick(ctx, worker_current());
+}
+
+static void *worker_main(void *arg)
+{
+    char name[16];
+    struct loop *l = arg;
+    snprintf(name, sizeof name, "worker");
+    pthread_setname_np(pthread_self(), name);
+    loop_run(l);
+    return NULL;
+}
+
+static void threads_stop(struct run *r)
+{
+    for (unsigned i = 0; i < r->threads_running; i++) loop_stop(r->loops[i]);
+    for (unsigned i = 0; i < r->threads_running; i++) pthread_join(r->threads[i], NULL);
+    r->threads_running = 0;
+}
+
+static enum ior_err threads_start(struct run *r)
+{
+    for (unsigned i = 0; i < r->worker_count; i++) {
+        worker_on_turn_end(&r->workers[i], kick, r->node->journal);
+        if (pthread_create(&r->threads[i], NULL, worker_main, r->loops[i]) != 0) {
+            threads_stop(r);
+            return ior_why_set(r->why, IOR_E_NOMEM, "cannot start a worker thread");
+        }
+        r->threads_running = i + 1;
+    }
+    return IOR_OK;
+}
+
+static enum ior_err journal_start_threads(struct run *r)
+{
+    enum ior_err err = journal_thread_start(r->node->journal, &r->journal_thread);
+    return err == IOR_OK ? err : ior_why_set(r->why, err, "cannot start the journal thread");
+}
+
+/* Everything taken is written and answered before this returns. */
+static void journal_stop_threads(struct run *r)
+{
+    journal_thread_stop(r->journal_thread);
+    for (int i = 0; i < 1000 && atomic_load(&r->node->inflight_bytes) > 0; i++) {
+        each_worker(r, do_nothing);
+        usleep(1000);
+    }
+    for (int i = 0; i < 4; i++) each_worker(r, do_nothing);
+}
+
+/* ---- users of a first start ---- */
+
+static enum ior_err emit_fact(void *ctx, struct fact f)
+{
+    return meta_change_set(ctx, f.key, f.value);
+}
+
+static void facts_written(struct meta_change *c)
+{
+    struct errand *e = c->user;
+    e->err = c->err;
+    errand_finish(e);
+}
+
+static void write_facts(struct run *r, struct errand *e)
+{
+    e->change->user = e;
+    e->err = meta_change_submit(r->node->meta, e->change, facts_written);
+    if (e->err != IOR_OK) errand_finish(e);
+}
+
+static enum ior_err bootstrap_facts(struct run *r, struct meta_change *change)
+{
+    const struct config *c = r->config;
+    struct bootstrap b = {
+        .admin_username = c->auth_admin_username,
+        .admin_password = c->auth_admin_password,
+        .admin_password_is_shipped = config_is_default(c, "auth.admin.password"),
+        .shipped_password = "secret",
+        .anon_username = c->auth_anon_username,
+        .anon_password = c->auth_anon_password,
+    };
+    enum ior_err err = policy_bootstrap(meta_newest_policy(r->node->meta), &b, emit_fact, change);
+    if (err == IOR_E_INVAL)
+        return ior_why_set(r->why, err,
+                           "the first users cannot be made: check auth.admin.username, "
+                           "auth.anon.username (1 to 64 legal characters, not the same) and their "
+                           "passwords");
+    return err == IOR_OK ? err : ior_why_set(r->why, err, "cannot make the first users");
+}
+
+static enum ior_err users_start(struct run *r)
+{
+    struct meta_change *change = NULL;
+    enum ior_err err = meta_change_new(&change);
+    if (err != IOR_OK) return ior_why_set(r->why, err, "out of memory");
+    err = bootstrap_facts(r, change);
+    if (err == IOR_OK && !meta_change_empty(change)) {
+        err = on_worker(r, 0, change, write_facts);
+        if (err != IOR_OK)
+            ior_why_set(r->why, err, "cannot write the first users: %s", ior_err_reason(err));
+    }
+    meta_change_free(change);
+    if (err != IOR_OK) return err;
+    const struct policy_user *u = policy_user(meta_newest_policy(r->node->meta),
+                                              ior_slice_str(r->config->auth_admin_username));
+    r->password_is_shipped =
+        u != NULL && password_verify(u->password, ior_slice_str("secret"));
+    return IOR_OK;
+}
+
+/* ---- the door ---- */
+
+static void open_door(struct run *r, struct errand *e)
+{
+    http_worker_start(r->http, e->worker);
+    errand_finish(e);
+}
+
+static enum ior_err listen_any(struct run *r, uint16_t port)
+{
+    enum ior_err err = http_server_listen(r->http, "::", port, r->where, r->why);
+    if (err == IOR_E_INVAL) /* a machine without IPv6 */
+        err = http_server_listen(r->http, "0.0.0.0", port, r->where, r->why);
+    return err;
+}
+
+static enum ior_err door_start(struct run *r)
+{
+    const struct config *c = r->config;
+    uint16_t port = (uint16_t)c->http_port;
+    enum ior_err err;
+    if (c->http_bind[0] != 0) {
+        err = http_server_listen(r->http, c->http_bind, port, r->where, r->why);
+    } else if (r->password_is_shipped) {
+        err = http_server_listen(r->http, "127.0.0.1", port, r->where, r->why);
+    } else {
+        err = listen_any(r, port);
+    }
+    if (err != IOR_OK) return err;
+    each_worker(r, open_door);
+    atomic_store(&r->app.ready, true);
+    datadir_write_run(c->paths_data, r->where);
+    LOG_INFO("http", "listening", "where=%s workers=%u", r->where, r->worker_count);
+    return IOR_OK;
+}
+
+static void close_door(struct run *r, struct errand *e)
+{
+    http_worker_stop(r->http, e->worker);
+    errand_finish(e);
+}
+
+static void cut_door(struct run *r, struct errand *e)
+{
+    http_worker_cut(r->http, e->worker);
+    errand_finish(e);
+}
+
+static void wait_for_conns(struct run *r, int ms, void (*fn)(struct run *r, struct errand *e))
+{
+    for (int t = 0; t < ms && http_server_connections(r->http) > 0; t += STEP_MS) {
+        if (t % 100 == 0) each_worker(r, fn);
+        usleep(STEP_MS * 1000);
+    }
+}
+
+static void door_stop(struct run *r)
+{
+    atomic_store(&r->app.stopping, true);
+    datadir_remove_run(r->config->paths_data);
+    each_worker(r, close_door);
+    wait_for_conns(r, DRAIN_MS, close_door);
+    wait_for_conns(r, CUT_MS, cut_door);
+}
+
+struct stage {
+    const char *name;
+    enum ior_err (*start)(struct run *r);
+    void (*stop)(struct run *r);
+};
+
+static const struct stage stages[] = {
+    {"lock", lock_start, lock_stop},
+    {"disk", disk_start, disk_stop},
+    {"loops", loops_start, loops_stop},
+    {"node", node_start, node_stop},
+    {"token key", key_start, NULL},
+    {"http", http_start, http_stop},
+    {"threads", threads_start, threads_stop},
+    {"journal", journal_start_threads, journal_stop_threads},
+    {"crypto", crypto_start, crypto_stop},
+    {"users", users_start, NULL},
+    {"door", door_start, door_stop},
+};
+enum { STAGE_COUNT = sizeof stages / sizeof stages[0] };
+
+static int start_all(struct run *r, enum ior_err *ret_err)
+{
+    for (int i = 0; i < STAGE_COUNT; i++) {
+        *ret_err = stages[i].start(r);
+        if (*ret_err != IOR_OK) return i;
+    }
+    return STAGE_COUNT;
+}
+
+static void stop_all(struct run *r, int started)
+{
+    for (int i = started - 1; i >= 0; i--) {
+        LOG_DEBUG("app", "stopping", "stage=\"%s\"", stages[i].name);
+        if (stages[i].stop != NULL) stages[i].stop(r);
+    }
+}
+
+/* ---- signals ---- */
+
+static void block_signals(sigset_t *set)
+{
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+static void wait_for_stop(const sigset_t *set, bool foreground)
+{
+    for (;;) {
+        int got = 0;
+        if (sigwait(set, &got) != 0) continue;
+        /* A terminal that goes away ends a console; a daemon goes on. */
+        if (got == SIGHUP && !foreground) continue;
+        LOG_INFO("app", "stopping", "signal=%s", strsignal(got));
+        return;
+    }
+}
+
+enum exit_code run_node(const struct run_options *o)
+{
+    struct ior_why why = {""};
+    struct run r = {.options = o, .config = o->config, .why = &why, .lock = {-1}};
+    sigset_t signals;
+    block_signals(&signals);
+    log_set_level(o->config->log_level);
+    enum ior_err err = IOR_OK;
+    int started = start_all(&r, &err);
+    if (err != IOR_OK) {
+        fprintf(stderr, "iorio: cannot start: %s\n", why.text[0] ? why.text : ior_err_reason(err));
+        stop_all(&r, started);
+        return exit_code_of(err);
+    }
+    if (o->foreground)
+        banner_print(o->config, o->config_file, r.where, r.password_is_shipped);
+    if (o->notify_fd >= 0) {
+        ssize_t n = write(o->notify_fd, "R", 1);
+        (void)n;
+        close(o->notify_fd);
+    }
+    wait_for_stop(&signals, o->foreground);
+    stop_all(&r, started);
+    LOG_INFO("app", "stopped", "node=%s", o->config->nodename);
+    return EXIT_OK;
+}

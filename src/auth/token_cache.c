@@ -1,0 +1,115 @@
+/* src/auth/token_cache.c - see token.h. Thread: one worker each.
+ * Happy path: BLAKE2b of the token under a key that only this cache knows names
+ * one bucket of four slots; the slot with the same 32 bytes has the claims.
+ * Nobody can make two tokens with one name, so the token itself is not kept.
+ * A miss costs a signature; the answer goes over the oldest slot of the bucket.
+ * Only good tokens are kept, so bad ones cannot push them out.
+ * Failure: whatever token_verify says. */
+#include "auth/token.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/limits.h"
+
+#define CACHE_MAGIC 0x746f6b63u
+#define NAME_BYTES 32
+#define BUCKET_SLOTS 4
+#define BUCKETS (TOKEN_CACHE_SLOTS / BUCKET_SLOTS)
+
+IOR_STATIC_ASSERT((BUCKETS & (BUCKETS - 1)) == 0, "a bucket is chosen by a mask");
+IOR_STATIC_ASSERT(NAME_BYTES <= crypto_generichash_BYTES_MAX, "BLAKE2b gives that much");
+
+struct slot {
+    uint64_t since; /* counts fillings; 0: empty */
+    uint8_t name[NAME_BYTES];
+    struct token_claims claims;
+};
+
+struct token_cache {
+    uint32_t magic;
+    uint64_t fillings;
+    const struct token_key *key; /* the one that all slots were verified with */
+    uint8_t hash_key[crypto_generichash_KEYBYTES];
+    struct slot slots[TOKEN_CACHE_SLOTS];
+};
+
+enum ior_err token_cache_new(struct token_cache **ret)
+{
+    if (sodium_init() < 0) return IOR_E_ACCESS;
+    /* calloc: pages of slots that are never filled are never touched. */
+    struct token_cache *c = calloc(1, sizeof *c);
+    if (c == NULL) return IOR_E_NOMEM;
+    c->magic = CACHE_MAGIC;
+    randombytes_buf(c->hash_key, sizeof c->hash_key);
+    *ret = c;
+    return IOR_OK;
+}
+
+void token_cache_free(struct token_cache *c)
+{
+    if (c == NULL) return;
+    IOR_CHECK_MAGIC(c, CACHE_MAGIC);
+    sodium_memzero(c->hash_key, sizeof c->hash_key);
+    c->magic = 0;
+    free(c);
+}
+
+void token_cache_clear(struct token_cache *c)
+{
+    IOR_CHECK_MAGIC(c, CACHE_MAGIC);
+    for (size_t i = 0; i < TOKEN_CACHE_SLOTS; i++) c->slots[i].since = 0;
+    c->fillings = 0;
+}
+
+static struct slot *bucket_of(struct token_cache *c, const uint8_t name[NAME_BYTES])
+{
+    return &c->slots[(ior_get_u64(name) & (BUCKETS - 1)) * BUCKET_SLOTS];
+}
+
+static struct slot *oldest(struct slot *bucket)
+{
+    struct slot *s = bucket;
+    for (size_t i = 1; i < BUCKET_SLOTS; i++) {
+        if (bucket[i].since < s->since) s = &bucket[i];
+    }
+    return s;
+}
+
+enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k,
+                                struct ior_slice token, uint64_t now_s, struct token_claims *ret)
+{
+    IOR_CHECK_MAGIC(c, CACHE_MAGIC);
+    if (token.size_bytes == 0 || token.size_bytes > TOKEN_BYTES_MAX) return IOR_E_NOPERM;
+    if (c->key != k) { /* what another key has signed counts for nothing */
+        token_cache_clear(c);
+        c->key = k;
+    }
+    uint8_t name[NAME_BYTES];
+    int failed = crypto_generichash(name, sizeof name, token.data, token.size_bytes, c->hash_key,
+                                    sizeof c->hash_key);
+    IOR_ASSERT(failed == 0);
+
+    struct slot *bucket = bucket_of(c, name);
+    for (size_t i = 0; i < BUCKET_SLOTS; i++) {
+        struct slot *s = &bucket[i];
+        if (s->since == 0 || memcmp(s->name, name, sizeof name) != 0) continue;
+        if (s->claims.expires_s <= now_s) {
+            s->since = 0;
+            return IOR_E_NOPERM;
+        }
+        *ret = s->claims;
+        return IOR_OK;
+    }
+    struct token_claims claims;
+    enum ior_err err = token_verify(k, token, now_s, &claims);
+    if (err != IOR_OK) return err;
+    struct slot *s = oldest(bucket);
+    s->since = ++c->fillings;
+    memcpy(s->name, name, sizeof name);
+    s->claims = claims;
+    *ret = claims;
+    return IOR_OK;
+}

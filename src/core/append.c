@@ -1,0 +1,303 @@
+/* src/core/append.c - the path of an append (ARCHITECTURE.md section 4).
+ * Happy path: the caller's worker copies the events into one blob of items
+ * (append_new); inside the vnode's strand the expectation is judged against what
+ * is reserved, the next ids are reserved, a CREATE is put in front if the stream
+ * is new, and the record is proposed; when it is committed the events enter the
+ * tail (apply) and the caller's worker hears (done).
+ * Failure modes: an expectation that fails against a reservation is answered
+ * only when that reservation is committed; if it is lost the answer is LOST.
+ * Memory for applying is reserved before proposing. The client may be gone: the
+ * append goes on, only the ticket in `user` redeems to nothing. */
+#include "core/append.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/metrics.h"
+#include "core/iorio.h"
+#include "rt/clock.h"
+#include "rt/rand.h"
+
+/* Head and CREATE need room beside the items. */
+#define ITEMS_BYTES_MAX (RECORD_BYTES_MAX - (16u << 10))
+
+static struct ior_slice bucket_of(const struct append *a)
+{
+    return ior_slice(a->names, a->bucket_bytes);
+}
+
+static struct ior_slice stream_of(const struct append *a)
+{
+    return ior_slice(a->names + a->bucket_bytes, a->stream_bytes);
+}
+
+enum ior_err append_new(struct ior_slice bucket, struct ior_slice stream,
+                        const struct event_in *events, size_t count, struct append **ret)
+{
+    IOR_ASSERT(count > 0 && count <= BATCH_LINES_MAX);
+    IOR_ASSERT(bucket.size_bytes <= BUCKET_BYTES_MAX && stream.size_bytes <= STREAM_BYTES_MAX);
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (events[i].payload.size_bytes > ITEMS_BYTES_MAX) return IOR_E_TOOLARGE;
+        total += item_bytes(0, events[i].payload.size_bytes);
+        if (total > ITEMS_BYTES_MAX) return IOR_E_TOOLARGE;
+    }
+    struct append *a = calloc(1, sizeof *a + bucket.size_bytes + stream.size_bytes);
+    struct ior_blob *items = ior_blob_new(total);
+    if (a == NULL || items == NULL) {
+        free(a);
+        ior_blob_unref(items);
+        return IOR_E_NOMEM;
+    }
+    uint8_t *at = items->data;
+    for (size_t i = 0; i < count; i++) {
+        item_write(at, ITEM_APPEND, events[i].json ? ITEM_FLAG_JSON : 0, 0, events[i].payload);
+        at += item_bytes(0, events[i].payload.size_bytes);
+    }
+    a->count = (uint32_t)count;
+    a->record.items = items;
+    a->bucket_bytes = (uint8_t)bucket.size_bytes;
+    a->stream_bytes = (uint16_t)stream.size_bytes;
+    memcpy(a->names, bucket.data, bucket.size_bytes);
+    memcpy(a->names + bucket.size_bytes, stream.data, stream.size_bytes);
+    *ret = a;
+    return IOR_OK;
+}
+
+void append_free(struct append *a)
+{
+    if (a == NULL) return;
+    record_done(&a->record);
+    free(a);
+}
+
+/* ---- the way back to the caller ---- */
+
+static void run_cb(struct msg *m)
+{
+    struct append *a = IOR_CONTAINER(m, struct append, msg);
+    if (a->accept_pending) { /* its message is still on the way: it will call us */
+        a->done_waiting = true;
+        return;
+    }
+    a->cb(a);
+}
+
+static void run_accepted(struct msg *m)
+{
+    struct append *a = IOR_CONTAINER(m, struct append, accepted_msg);
+    a->accept_pending = false;
+    a->accepted(a);
+    if (a->done_waiting) a->cb(a);
+}
+
+static void to_origin(struct worker *origin, struct msg *m)
+{
+    if (origin == worker_current()) {
+        worker_defer(m);
+    } else {
+        worker_post(origin, m);
+    }
+}
+
+static void answer(struct append *a, enum ior_err err)
+{
+    struct node *n = a->node;
+    a->err = err;
+    atomic_fetch_sub(&n->inflight_bytes, a->counted_bytes);
+    if (err == IOR_E_CONFLICT) {
+        metric_add(METRIC_append_conflicts, 1);
+    } else if (err != IOR_OK) {
+        metric_add(METRIC_append_lost, 1);
+    }
+    a->msg.run = run_cb;
+    to_origin(a->origin, &a->msg);
+}
+
+/* ---- inside the strand ---- */
+
+/* Does the expectation hold for what the log will be when this record is in it? */
+static bool expectation_holds(const struct append *a)
+{
+    const struct stream *s = a->stream;
+    uint64_t last = s == NULL ? 0 : s->reserved;
+    if (a->expect == EXPECT_LAST_ID) return last == a->expect_last_id;
+    if (a->expect == EXPECT_NONE_KEPT) return s == NULL || s->reserved < s->low;
+    return true;
+}
+
+static struct ior_blob *create_item(const struct append *a, uint64_t uid)
+{
+    size_t attrs = attr_bytes(a->bucket_bytes) + attr_bytes(a->stream_bytes);
+    struct ior_blob *b = ior_blob_new(item_bytes(attrs, 0));
+    if (b == NULL) return NULL;
+    item_write(b->data, ITEM_CREATE, 0, attrs, (struct ior_slice){NULL, 0});
+    uint8_t *at = b->data + ITEM_HEAD_BYTES;
+    at += attr_write(at, ATTR_BUCKET, bucket_of(a));
+    attr_write(at, ATTR_STREAM, stream_of(a));
+    item_set_place(b->data, uid, 0, 1);
+    return b;
+}
+
+/* The stream is new: a uid, a row, a CREATE in front of the record. */
+static enum ior_err create_stream(struct append *a)
+{
+    struct stream_table *t = &a->vnode->streams;
+    uint64_t uid;
+    do {
+        uid = rand_u64();
+    } while (uid == 0 || stream_find_uid(t, uid) != NULL);
+    a->record.create = create_item(a, uid);
+    if (a->record.create == NULL) return IOR_E_NOMEM;
+    return stream_add(t, bucket_of(a), stream_of(a), a->hash, uid, &a->stream);
+}
+
+static void place_items(struct append *a)
+{
+    struct ior_blob *b = a->record.items;
+    struct ior_slice items = ior_slice(b->data, b->size_bytes);
+    uint64_t id = a->first_id;
+    size_t pos = 0;
+    struct item it;
+    while (item_next(items, &pos, &it) == IOR_OK)
+        item_set_place(b->data + it.offset_bytes, a->stream->uid, id++, a->stream->low);
+    IOR_ASSERT(id == a->last_id + 1);
+}
+
+static enum ior_err reserve_and_propose(struct append *a)
+{
+    bool is_new = a->stream == NULL;
+    if (is_new) {
+        enum ior_err err = create_stream(a);
+        if (err != IOR_OK) return err;
+    }
+    struct stream *s = a->stream;
+    enum ior_err err = stream_reserve_room(s, a->count);
+    uint64_t now_ms = clock_wall_ms();
+    a->time_ms = now_ms > s->reserved_time_ms ? now_ms : s->reserved_time_ms;
+    a->first_id = s->reserved + 1;
+    a->last_id = s->reserved + a->count;
+    if (err == IOR_OK) {
+        place_items(a);
+        a->proposal.record = &a->record;
+        a->proposal.time_ms = a->time_ms;
+        err = group_propose(&a->vnode->group, &a->proposal);
+    }
+    if (err == IOR_OK) {
+        s->reserved = a->last_id;
+        s->reserved_time_ms = a->time_ms;
+    } else if (is_new) {
+        stream_remove_uncommitted(&a->vnode->streams, s);
+    }
+    return err;
+}
+
+static void vnode_append(struct msg *m)
+{
+    struct append *a = IOR_CONTAINER(m, struct append, msg);
+    IOR_ASSERT(strand_inside(&a->vnode->strand));
+    a->stream = stream_find(&a->vnode->streams, bucket_of(a), stream_of(a), a->hash);
+    if (!expectation_holds(a)) {
+        a->last_id = a->stream == NULL ? 0 : a->stream->reserved;
+        a->err = IOR_E_CONFLICT;
+        group_barrier(&a->vnode->group, &a->proposal); /* not before what it was judged by */
+        return;
+    }
+    enum ior_err err = reserve_and_propose(a);
+    if (err != IOR_OK) {
+        answer(a, err);
+        return;
+    }
+    if (a->durability == DURABILITY_MEMORY && a->accepted != NULL) {
+        a->accept_pending = true;
+        a->accepted_msg.run = run_accepted;
+        to_origin(a->origin, &a->accepted_msg);
+    }
+}
+
+static struct append *append_of(struct proposal *p)
+{
+    return IOR_CONTAINER(p, struct append, proposal);
+}
+
+static void on_apply(void *ctx, struct proposal *p)
+{
+    struct vnode *vn = ctx;
+    struct append *a = append_of(p);
+    struct stream *s = a->stream;
+    if (a->record.create != NULL) {
+        stream_commit(&vn->streams, s);
+        uint64_t n = atomic_fetch_add(&vn->node->stream_count, 1) + 1;
+        metric_gauge_set(METRIC_streams, (int64_t)n);
+    }
+    struct ior_blob *b = a->record.items;
+    struct ior_slice items = ior_slice(b->data, b->size_bytes);
+    size_t pos = 0;
+    uint64_t payload_bytes = 0;
+    struct item it;
+    while (item_next(items, &pos, &it) == IOR_OK) {
+        stream_push(s, b, &it, a->time_ms);
+        payload_bytes += it.payload.size_bytes;
+    }
+    IOR_ASSERT(s->high == a->last_id);
+    atomic_fetch_add(&vn->node->tail_bytes,
+                     ior_blob_cost(b) + (uint64_t)a->count * sizeof(struct tail_entry));
+    metric_add(METRIC_append_events, a->count);
+    metric_add(METRIC_append_bytes, payload_bytes);
+    metric_add(METRIC_append_records, 1);
+}
+
+static void on_lost(void *ctx)
+{
+    struct vnode *vn = ctx;
+    stream_table_drop_reserved(&vn->streams);
+}
+
+static void on_done(void *ctx, struct proposal *p, enum ior_err err)
+{
+    (void)ctx;
+    struct append *a = append_of(p);
+    if (err == IOR_OK) err = a->err; /* a conflict that waited for its barrier */
+    answer(a, err);
+}
+
+const struct group_ops *append_group_ops(void)
+{
+    static const struct group_ops ops = {.apply = on_apply, .lost = on_lost, .done = on_done};
+    return &ops;
+}
+
+/* ---- the front door ---- */
+
+enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb)
+{
+    IOR_ASSERT(worker_current() != NULL);
+    IOR_ASSERT(a->record.items != NULL);
+    uint64_t bytes = ior_blob_cost(a->record.items) + sizeof *a;
+    uint64_t inflight = atomic_load(&n->inflight_bytes);
+    if (inflight > 0 && inflight + bytes > n->params.inflight_bytes_max) {
+        metric_add(METRIC_append_refused, 1);
+        return IOR_E_INFLIGHT;
+    }
+    if (atomic_load(&n->tail_bytes) + inflight + bytes > n->params.tail_bytes_max) {
+        metric_add(METRIC_append_refused, 1);
+        return IOR_E_TAILFULL;
+    }
+    a->node = n;
+    a->cb = cb;
+    a->origin = worker_current();
+    a->counted_bytes = bytes;
+    a->err = IOR_OK;
+    a->vnode = node_route(n, bucket_of(a), stream_of(a), &a->hash);
+    a->msg.run = vnode_append;
+    atomic_fetch_add(&n->inflight_bytes, bytes);
+    enum ior_err err = strand_post(&a->vnode->strand, &a->msg);
+    if (err != IOR_OK) {
+        atomic_fetch_sub(&n->inflight_bytes, bytes);
+        metric_add(METRIC_append_refused, 1);
+    }
+    return err;
+}

@@ -1,0 +1,119 @@
+/* src/core/vnode.c - applying committed records to the streams of a partition.
+ * The same function serves commits (append.c) and replay at start.
+ * Failure modes: none while running (append.c made all room before it proposed);
+ * at replay: records that do not fit what came before are CORRUPT. */
+#include "core/vnode.h"
+
+#include <stddef.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/metrics.h"
+#include "core/append.h"
+#include "core/iorio.h"
+#include "core/node.h"
+
+enum { VNODE_MAGIC = 0x766e6f64 };
+
+void vnode_init(struct vnode *vn, struct node *n, uint32_t partition)
+{
+    *vn = (struct vnode){.magic = VNODE_MAGIC, .partition = partition, .node = n};
+    strand_init(&vn->strand);
+    group_init(&vn->group, partition + 1, n->journal, &vn->strand, append_group_ops(), vn,
+               n->params.name);
+    stream_table_init(&vn->streams);
+}
+
+void vnode_done(struct vnode *vn)
+{
+    IOR_CHECK_MAGIC(vn, VNODE_MAGIC);
+    stream_table_done(&vn->streams);
+    strand_done(&vn->strand);
+    vn->magic = 0;
+}
+
+static enum ior_err bad(struct vnode *vn, const struct record_head *head, const char *what,
+                        struct ior_why *why)
+{
+    return ior_why_set(why, IOR_E_CORRUPT, "partition %u, index %llu: %s", vn->partition,
+                       (unsigned long long)head->index, what);
+}
+
+static enum ior_err replay_create(struct vnode *vn, const struct record_head *head,
+                                  const struct item *it, struct ior_why *why)
+{
+    struct ior_slice bucket = item_attr(it, ATTR_BUCKET);
+    struct ior_slice name = item_attr(it, ATTR_STREAM);
+    if (!iorio_bucket_name_ok(bucket) || !iorio_stream_name_ok(name))
+        return bad(vn, head, "a stream is created with a name that cannot be", why);
+    uint64_t hash = 0;
+    if (node_route(vn->node, bucket, name, &hash) != vn)
+        return bad(vn, head, "a stream is created in a partition that is not its own", why);
+    if (stream_find(&vn->streams, bucket, name, hash) != NULL)
+        return bad(vn, head, "a stream is created twice", why);
+    if (stream_find_uid(&vn->streams, it->uid) != NULL)
+        return bad(vn, head, "two streams have the same uid", why);
+    struct stream *s = NULL;
+    enum ior_err err = stream_add(&vn->streams, bucket, name, hash, it->uid, &s);
+    if (err != IOR_OK) return ior_why_set(why, err, "out of memory");
+    stream_commit(&vn->streams, s);
+    atomic_fetch_add(&vn->node->stream_count, 1);
+    return IOR_OK;
+}
+
+static enum ior_err replay_append(struct vnode *vn, const struct record_head *head,
+                                  struct ior_blob *blob, const struct item *it, struct ior_why *why)
+{
+    struct stream *s = stream_find_uid(&vn->streams, it->uid);
+    if (s == NULL) return bad(vn, head, "an event of a stream that was never created", why);
+    if (it->seqnum <= s->high) return IOR_OK; /* known already: replay is idempotent */
+    if (it->seqnum != s->high + 1) return bad(vn, head, "a sequence number is missing", why);
+    if (it->low != s->low) return bad(vn, head, "low is not what it was", why);
+    enum ior_err err = stream_reserve_room(s, 1);
+    if (err != IOR_OK) return ior_why_set(why, err, "out of memory");
+    stream_push(s, blob, it, head->time_ms);
+    return IOR_OK;
+}
+
+static enum ior_err replay_items(struct vnode *vn, const struct record_head *head,
+                                 struct ior_blob *blob, struct ior_why *why)
+{
+    struct ior_slice items = ior_slice(blob->data, blob->size_bytes);
+    size_t pos = 0;
+    uint64_t events = 0;
+    struct item it;
+    enum ior_err err;
+    while ((err = item_next(items, &pos, &it)) == IOR_OK) {
+        if (it.op == ITEM_CREATE) {
+            err = replay_create(vn, head, &it, why);
+        } else if (it.op == ITEM_APPEND) {
+            err = replay_append(vn, head, blob, &it, why);
+            events++;
+        } else {
+            err = ior_why_set(why, IOR_E_VERSION,
+                              "partition %u, index %llu: an item of kind %u, which this version "
+                              "does not know",
+                              vn->partition, (unsigned long long)head->index, it.op);
+        }
+        if (err != IOR_OK) return err;
+    }
+    uint64_t bytes = ior_blob_cost(blob) + events * sizeof(struct tail_entry);
+    atomic_fetch_add(&vn->node->tail_bytes, bytes);
+    return err == IOR_E_END ? IOR_OK : bad(vn, head, "items that cannot be read", why);
+}
+
+enum ior_err vnode_replay(struct vnode *vn, const struct record_head *head, struct ior_slice items,
+                          struct ior_why *why)
+{
+    IOR_CHECK_MAGIC(vn, VNODE_MAGIC);
+    bool apply = false;
+    enum ior_err err = group_replay(&vn->group, head, &apply, why);
+    if (err != IOR_OK || !apply) return err;
+    struct ior_blob *blob = ior_blob_new(items.size_bytes);
+    if (blob == NULL) return ior_why_set(why, IOR_E_NOMEM, "out of memory");
+    memcpy(blob->data, items.data, items.size_bytes);
+    err = replay_items(vn, head, blob, why);
+    ior_blob_unref(blob);
+    return err;
+}

@@ -1,0 +1,23 @@
+/* src/core/vnode.h - the actor that owns the streams of one partition.
+ * Everything here but vnode_replay runs inside its strand. */
+#pragma once
+
+#include "cluster/group.h"
+#include "core/stream.h"
+
+struct node;
+
+struct vnode {
+    uint32_t magic;
+    uint32_t partition;
+    struct node *node;
+    struct strand strand;
+    struct group group;
+    struct stream_table streams;
+};
+
+void vnode_init(struct vnode *vn, struct node *n, uint32_t partition);
+void vnode_done(struct vnode *vn);
+/* A committed record from the journal, at start. CORRUPT, VERSION, NOMEM. */
+IOR_MUST_CHECK enum ior_err vnode_replay(struct vnode *vn, const struct record_head *head,
+                                         struct ior_slice items, struct ior_why *why);

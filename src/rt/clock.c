@@ -1,0 +1,31 @@
+/* src/rt/clock.c - see clock.h. */
+#include "rt/clock.h"
+
+#include <stddef.h>
+#include <time.h>
+
+static const struct clock_source *simulated;
+
+static uint64_t read_clock(clockid_t id, uint64_t per_second)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * per_second + (uint64_t)t.tv_nsec / (1000000000u / per_second);
+}
+
+uint64_t clock_wall_ms(void)
+{
+    if (simulated != NULL) return simulated->wall_ms(simulated->ctx);
+    return read_clock(CLOCK_REALTIME, 1000);
+}
+
+uint64_t clock_mono_us(void)
+{
+    if (simulated != NULL) return simulated->mono_us(simulated->ctx);
+    return read_clock(CLOCK_MONOTONIC, 1000000);
+}
+
+void clock_set_source(const struct clock_source *source)
+{
+    simulated = source;
+}

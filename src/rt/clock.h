@@ -1,0 +1,16 @@
+/* src/rt/clock.h - time, real or simulated. The simulator replaces the source
+ * for the whole process before it starts; nothing else does. */
+#pragma once
+
+#include <stdint.h>
+
+struct clock_source {
+    uint64_t (*wall_ms)(void *ctx); /* Unix time, may jump */
+    uint64_t (*mono_us)(void *ctx); /* never goes back */
+    void *ctx;
+};
+
+uint64_t clock_wall_ms(void);
+uint64_t clock_mono_us(void);
+/* NULL: the real clocks again. */
+void clock_set_source(const struct clock_source *source);

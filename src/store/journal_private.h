@@ -1,0 +1,56 @@
+/* src/store/journal_private.h - what journal.c, journal_write.c and
+ * journal_recover.c share. Nobody else includes it. */
+#pragma once
+
+#include <pthread.h>
+
+#include "store/journal.h"
+
+enum { JOURNAL_MAGIC = 0x6a6f7572 };
+
+/* Completions on their way to one worker: one message however many there are. */
+struct journal_port {
+    struct msg msg; /* first */
+    struct journal *journal;
+    struct ior_queue done; /* guarded by journal.lock */
+    bool posted;           /* guarded by journal.lock */
+    bool dirty;            /* own worker: submitted since the last kick */
+};
+
+struct journal {
+    uint32_t magic;
+    struct journal_params params;
+    struct journal_port *ports;
+
+    pthread_mutex_t lock; /* guards this block */
+    struct ior_queue waiting;
+    uint64_t epoch; /* grows when what waited was given up */
+    bool failed;
+    bool closing;
+    struct segment spare; /* file NULL: none */
+    uint64_t full_since_us; /* 0: a segment could be made at the last try */
+    uint64_t recycle_seq;   /* 0: none */
+    uint64_t first_seq;
+    uint64_t last_seq; /* highest that exists, the spare included */
+
+    pthread_mutex_t prepare_lock; /* one maker of segments at a time */
+    void (*wake)(void *ctx);
+    void *wake_ctx;
+
+    /* The writer's own. */
+    struct segment active;
+    uint64_t position_bytes; /* where the next batch goes */
+    uint64_t next_number;
+    uint64_t last_write_us;
+    bool mark_due;
+    bool scrub; /* recovery left the head of a torn batch at position_bytes */
+    struct ior_queue batch;
+    uint64_t batch_length_bytes;
+    uint64_t batch_started_us;
+    uint8_t *staging;
+    size_t staging_room;
+};
+
+enum ior_err journal_roll(struct journal *j, uint64_t need_bytes);
+void journal_fail(struct journal *j, enum ior_err err);
+enum ior_err journal_remove_segment(struct journal *j, uint64_t seq);

@@ -1,0 +1,294 @@
+/* src/store/journal_write.c - batches into segments.
+ * Happy path: take what waits (at most 4 MiB, or one larger record alone), put
+ * head, records and zeros up to the page behind each other, one pwritev; the
+ * sync is journal_finish(). When the segment has no room the batch goes into
+ * the next one, which journal_prepare() made ready before.
+ * Failure modes: no room on the disk for the next segment: NOSPC for what waits,
+ * the next try after a second; any other error is sticky. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "rt/clock.h"
+#include "store/journal_private.h"
+
+enum {
+    /* Pieces at least this large are written from where they are, not copied. */
+    DIRECT_BYTES = 16 << 10,
+    STAGING_KEEP_BYTES = 1 << 20,
+    IOVECS_MAX = 1000,
+};
+
+static struct journal_req *req_of(struct ior_link *l)
+{
+    struct msg *m = IOR_CONTAINER(l, struct msg, link);
+    return IOR_CONTAINER(m, struct journal_req, msg);
+}
+
+/* What waits becomes the batch. */
+static void take_waiting(struct journal *j)
+{
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&j->lock);
+    while (!ior_queue_empty(&j->waiting) && j->batch.count < JOURNAL_BATCH_RECORDS_MAX) {
+        uint64_t more = req_of(j->waiting.head)->record->length_bytes;
+        if (j->batch.count > 0 && bytes + more > JOURNAL_BATCH_BYTES_MAX) break;
+        bytes += more;
+        ior_queue_push(&j->batch, ior_queue_pop(&j->waiting));
+    }
+    pthread_mutex_unlock(&j->lock);
+    j->batch_length_bytes = bytes;
+}
+
+/* The bytes of a batch as a list of pieces: small ones gathered in staging. */
+struct gather {
+    struct iovec iov[IOVECS_MAX + 2];
+    int count;
+    uint8_t *at; /* end of what is in staging */
+    bool open;   /* the last piece is in staging and may grow */
+};
+
+static void gather_copy(struct gather *g, const void *data, size_t n)
+{
+    memcpy(g->at, data, n);
+    if (!g->open) {
+        IOR_ASSERT(g->count < IOVECS_MAX + 2);
+        g->iov[g->count++] = (struct iovec){g->at, 0};
+        g->open = true;
+    }
+    g->iov[g->count - 1].iov_len += n;
+    g->at += n;
+}
+
+static void gather_blob(struct gather *g, struct ior_blob *b)
+{
+    if (b == NULL || b->size_bytes == 0) return;
+    if (b->size_bytes < DIRECT_BYTES || g->count >= IOVECS_MAX - 1) {
+        gather_copy(g, b->data, b->size_bytes);
+        return;
+    }
+    g->iov[g->count++] = (struct iovec){b->data, b->size_bytes};
+    g->open = false;
+}
+
+/* Enough staging for any mix: only pieces below DIRECT_BYTES are copied, and the
+ * others only when a batch has more of them than iovecs (then it is at most
+ * JOURNAL_BATCH_BYTES_MAX, for a larger batch is one record). */
+static enum ior_err staging_reserve(struct journal *j)
+{
+    uint64_t need = 2 * JOURNAL_PAGE_BYTES + BATCH_HEAD_BYTES;
+    if (j->batch_length_bytes <= JOURNAL_BATCH_BYTES_MAX) {
+        need += j->batch_length_bytes;
+    } else {
+        need += RECORD_HEAD_BYTES + 2 * DIRECT_BYTES;
+    }
+    if (need <= j->staging_room) return IOR_OK;
+    uint64_t room = j->staging_room == 0 ? 64 << 10 : j->staging_room;
+    while (room < need) room *= 2;
+    uint8_t *staging = realloc(j->staging, room);
+    if (staging == NULL) return IOR_E_NOMEM;
+    j->staging = staging;
+    j->staging_room = room;
+    return IOR_OK;
+}
+
+static enum ior_err write_batch(struct journal *j, enum batch_kind kind)
+{
+    static const uint8_t zeros[JOURNAL_PAGE_BYTES];
+    enum ior_err err = staging_reserve(j);
+    if (err != IOR_OK) return err;
+    struct gather g = {.at = j->staging};
+    uint8_t head_bytes[BATCH_HEAD_BYTES] = {0};
+    gather_copy(&g, head_bytes, sizeof head_bytes);
+    uint32_t crc = batch_body_crc_start(&j->active);
+    for (struct ior_link *l = j->batch.head; l != NULL; l = l->next) {
+        const struct record *r = req_of(l)->record;
+        crc = ior_crc32c(crc, r->head + 4, 4);
+        gather_copy(&g, r->head, RECORD_HEAD_BYTES);
+        gather_blob(&g, r->create);
+        gather_blob(&g, r->items);
+    }
+    struct batch_head head = {
+        .number = j->next_number,
+        .time_ms = clock_wall_ms(),
+        .length_bytes = (uint32_t)j->batch_length_bytes,
+        .count = (uint32_t)j->batch.count,
+        .body_crc = crc,
+        .kind = (uint16_t)kind,
+    };
+    batch_head_put(j->staging, &j->active, &head);
+    uint64_t used = BATCH_HEAD_BYTES + j->batch_length_bytes;
+    uint64_t padding = batch_bytes(j->batch_length_bytes) - used;
+    if (padding > 0) gather_copy(&g, zeros, (size_t)padding);
+    IOR_ASSERT((size_t)(g.at - j->staging) <= j->staging_room);
+    return disk_write(j->active.file, j->position_bytes, g.iov, g.count);
+}
+
+static bool room_for(const struct journal *j, uint64_t need_bytes)
+{
+    return j->position_bytes + need_bytes <= j->active.size_bytes;
+}
+
+bool journal_begin(struct journal *j)
+{
+    IOR_CHECK_MAGIC(j, JOURNAL_MAGIC);
+    IOR_ASSERT(ior_queue_empty(&j->batch));
+    take_waiting(j);
+    enum batch_kind kind = BATCH_DATA;
+    if (ior_queue_empty(&j->batch)) {
+        if (journal_mark_due_us(j) != 0) return false;
+        kind = BATCH_MARK;
+        if (j->staging_room > STAGING_KEEP_BYTES) { /* idle: give the memory back */
+            free(j->staging);
+            j->staging = NULL;
+            j->staging_room = 0;
+        }
+    }
+    j->batch_started_us = clock_mono_us();
+    uint64_t need_bytes = batch_bytes(j->batch_length_bytes);
+    enum ior_err err = room_for(j, need_bytes) ? IOR_OK : journal_roll(j, need_bytes);
+    if (err == IOR_OK) {
+        err = write_batch(j, kind);
+        if (err == IOR_E_NOSPC) err = IOR_E_IO; /* not a sound disk: the blocks were written before */
+    }
+    if (err != IOR_OK) {
+        if (kind == BATCH_MARK) j->mark_due = false;
+        journal_fail(j, err);
+        return false;
+    }
+    return true;
+}
+
+/* ---- segments ---- */
+
+bool journal_wants_prepare(struct journal *j)
+{
+    pthread_mutex_lock(&j->lock);
+    bool wants = j->spare.file == NULL && !j->failed && !j->closing;
+    if (wants && j->full_since_us != 0)
+        wants = clock_mono_us() - j->full_since_us >= JOURNAL_NOSPC_RETRY_MS * 1000u;
+    pthread_mutex_unlock(&j->lock);
+    return wants;
+}
+
+/* prepare_lock held. */
+static enum ior_err make_spare(struct journal *j)
+{
+    pthread_mutex_lock(&j->lock);
+    bool have = j->spare.file != NULL;
+    bool wait = j->full_since_us != 0 &&
+                clock_mono_us() - j->full_since_us < JOURNAL_NOSPC_RETRY_MS * 1000u;
+    uint64_t seq = j->last_seq + 1;
+    uint64_t recycle_seq = j->recycle_seq;
+    j->recycle_seq = 0;
+    pthread_mutex_unlock(&j->lock);
+    if (have) return IOR_OK;
+    if (wait) return IOR_E_NOSPC;
+
+    struct segment s = {0};
+    enum ior_err err = segment_make(j->params.disk, seq, j->params.segment_bytes,
+                                    j->params.node_id, recycle_seq, &s);
+    pthread_mutex_lock(&j->lock);
+    bool was_full = j->full_since_us != 0;
+    j->full_since_us = 0;
+    if (err == IOR_OK) {
+        j->spare = s;
+        j->last_seq = seq;
+    } else if (err == IOR_E_NOSPC) {
+        j->full_since_us = clock_mono_us() | 1;
+    }
+    bool is_full = j->full_since_us != 0;
+    pthread_mutex_unlock(&j->lock);
+    if (err == IOR_OK) metric_add(METRIC_journal_segments, 1);
+    metric_gauge_set(METRIC_journal_full, is_full ? 1 : 0);
+    if (is_full && !was_full)
+        LOG_WARNING("journal", "disk full", "no room for segment %llu: appends get 507 when the "
+                    "current one is full; tried again every second", (unsigned long long)seq);
+    if (was_full && !is_full) LOG_INFO("journal", "room again", "segment=%llu", (unsigned long long)seq);
+    return err;
+}
+
+void journal_prepare(struct journal *j)
+{
+    pthread_mutex_lock(&j->prepare_lock);
+    enum ior_err err = make_spare(j);
+    pthread_mutex_unlock(&j->prepare_lock);
+    if (err != IOR_OK && err != IOR_E_NOSPC)
+        LOG_WARNING("journal", "segment not made", "err=%s", ior_err_name(err));
+}
+
+/* The next segment becomes the active one; made here if nobody did before. */
+enum ior_err journal_roll(struct journal *j, uint64_t need_bytes)
+{
+    pthread_mutex_lock(&j->prepare_lock);
+    enum ior_err err = make_spare(j);
+    uint64_t want_bytes = JOURNAL_PAGE_BYTES + need_bytes;
+    if (err == IOR_OK && want_bytes > j->spare.size_bytes)
+        err = segment_grow(&j->spare, want_bytes, j->params.node_id);
+    if (err == IOR_OK) {
+        segment_close(&j->active);
+        pthread_mutex_lock(&j->lock);
+        j->active = j->spare;
+        j->spare = (struct segment){0};
+        pthread_mutex_unlock(&j->lock);
+        j->position_bytes = JOURNAL_PAGE_BYTES;
+    }
+    pthread_mutex_unlock(&j->prepare_lock);
+    if (err == IOR_OK && j->wake != NULL) j->wake(j->wake_ctx); /* the next spare */
+    return err;
+}
+
+/* Remove a segment for good, so that no crash brings it back after a later one. */
+enum ior_err journal_remove_segment(struct journal *j, uint64_t seq)
+{
+    char name[DISK_PATH_MAX];
+    segment_name(seq, name);
+    enum ior_err err = disk_unlink(j->params.disk, name);
+    if (err == IOR_OK) err = disk_sync_dir(j->params.disk, JOURNAL_DIR);
+    return err;
+}
+
+static bool recyclable(struct journal *j, uint64_t seq)
+{
+    struct segment s = {0};
+    if (segment_open(j->params.disk, seq, j->params.node_id, &s, NULL) != IOR_OK) return false;
+    bool same_size = s.size_bytes == j->params.segment_bytes;
+    segment_close(&s);
+    return same_size;
+}
+
+/* Lowest first, each made durable before the next: no crash leaves a hole. The
+ * highest one released keeps its name until segment_make() takes its blocks. */
+static enum ior_err release_locked(struct journal *j, uint64_t below_seq)
+{
+    enum ior_err err = IOR_OK;
+    if (j->recycle_seq != 0 && j->first_seq < below_seq) {
+        err = journal_remove_segment(j, j->recycle_seq);
+        if (err == IOR_OK) j->recycle_seq = 0;
+    }
+    while (err == IOR_OK && j->first_seq < below_seq) {
+        uint64_t seq = j->first_seq;
+        uint64_t keep_seq = seq + 1 == below_seq && recyclable(j, seq) ? seq : 0;
+        if (keep_seq == 0) err = journal_remove_segment(j, seq);
+        if (err != IOR_OK) break;
+        pthread_mutex_lock(&j->lock);
+        j->recycle_seq = keep_seq;
+        j->first_seq = seq + 1;
+        pthread_mutex_unlock(&j->lock);
+    }
+    return err;
+}
+
+enum ior_err journal_release(struct journal *j, uint64_t below_seq)
+{
+    IOR_ASSERT(below_seq <= journal_active_segment(j));
+    pthread_mutex_lock(&j->prepare_lock);
+    enum ior_err err = release_locked(j, below_seq);
+    pthread_mutex_unlock(&j->prepare_lock);
+    return err;
+}

@@ -1,0 +1,311 @@
+"""test/power/node.py - a real node under the shim, the client that talks to it, and the trace.
+
+Trace: a few connections append at the same time (single events, batches, some larger than one segment of
+64 KB) while the shim writes down what the node does to its folder, and this process writes its marks
+(expect.py) into the same log. Between its parts the node is stopped, killed at an odd moment and
+killed while it starts, so that the log also holds what recovery does, and what a
+node inherits from one that died before its sync."""
+
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+import urllib.parse
+
+from expect import stream_word
+
+STREAMS = [("power", "one"), ("power", "two"), ("power", "zwölf / %"), ("bücket", "three"), ("b", "s")]
+START_SECONDS, STOP_SECONDS = 30, 10
+
+
+class NodeError(Exception):
+    pass
+
+
+class Log:
+    """The log of the shim, as the driver sees it."""
+
+    def __init__(self, path):
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def mark(self, lines):
+        """One O_APPEND write. Lines stand for things that were true before it."""
+        raw = "".join(line + "\n" for line in lines).encode()
+        if os.write(self.fd, raw) != len(raw):
+            raise NodeError("cannot write %s" % self.path)
+
+    def hold(self):
+        """Nobody is between an effect and its record while this is held."""
+        fcntl.lockf(self.fd, fcntl.LOCK_EX)
+
+    def release(self):
+        fcntl.lockf(self.fd, fcntl.LOCK_UN)
+
+    def close(self):
+        os.close(self.fd)
+
+
+def shim_env(shim, box, log_path, mutant=None, kill_at=0):
+    """IORIO_* are keys of the node's configuration: ours must not reach it."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("IORIO_") and not k.startswith("POWER_")}
+    env.update(LD_PRELOAD=shim, POWER_DIR=box, POWER_LOG=log_path)
+    env.setdefault("ASAN_OPTIONS", "verify_asan_link_order=0")
+    if mutant:
+        env["POWER_MUTANT"] = mutant
+    if kill_at:
+        env["POWER_KILL_AT"] = str(kill_at)
+    return env
+
+
+class Node:
+    """box/data is the data directory; box is POWER_DIR, so that the birth of data/ is seen too."""
+
+    def __init__(self, binary, shim, box, log, out_path, mutant=None):
+        self.binary, self.shim, self.box, self.log, self.mutant = binary, shim, box, log, mutant
+        self.data = os.path.join(box, "data")
+        self.out_path = out_path
+        self.conf = out_path + ".conf"
+        self.process = self.port = None
+        with open(self.conf, "w") as f:
+            f.write("http.port = 0\npaths.data = %s\njournal.segment = 64KB\n" % self.data)
+
+    def launch(self, kill_at=0):
+        env = shim_env(self.shim, self.box, self.log.path, self.mutant, kill_at)
+        with open(self.out_path, "ab") as out:
+            self.process = subprocess.Popen([self.binary, "console", "--conf", self.conf], env=env, stdin=subprocess.DEVNULL,
+                                            stdout=out, stderr=out)
+
+    def start(self):
+        self.launch()
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise NodeError("the node ended with %d: %s" % (self.process.returncode, self.last_words()))
+            if self.read_run():
+                return
+            time.sleep(0.01)
+        self.kill()
+        raise NodeError("not ready after %d s: %s" % (START_SECONDS, self.last_words()))
+
+    def read_run(self):
+        """node.run may be an old one: the pid in it must be ours."""
+        try:
+            with open(os.path.join(self.data, "node.run")) as f:
+                words = dict(line.split(None, 1) for line in f if len(line.split(None, 1)) == 2)
+        except (OSError, ValueError):
+            return False
+        if words.get("pid", "").strip() != str(self.process.pid) or "http" not in words:
+            return False
+        self.port = int(words["http"].strip().rpartition(":")[2])
+        return True
+
+    def last_words(self):
+        with open(self.out_path, errors="replace") as f:
+            return " | ".join(f.read().splitlines()[-3:])
+
+    def start_and_die(self, kill_at):
+        """Start; the shim kills it after its kill_at-th effect. True when that happened."""
+        self.launch(kill_at)
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and self.process.poll() is None and not self.read_run():
+            time.sleep(0.005)
+        died = self.process.poll() == -signal.SIGKILL
+        if self.process.poll() is None:
+            self.kill()
+        elif not died:
+            raise NodeError("the node ended with %d: %s" % (self.process.returncode, self.last_words()))
+        return died
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise NodeError("did not stop within %d s" % STOP_SECONDS)
+        if code != 0:
+            raise NodeError("exit code %d after SIGTERM: %s" % (code, self.last_words()))
+
+    def kill(self):
+        self.log.hold()
+        try:
+            self.process.kill()
+            self.process.wait()
+        finally:
+            self.log.release()
+
+
+class Client:
+    """One keep-alive connection."""
+
+    def __init__(self, port):
+        self.http = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        status, body, _ = self.call("POST", "/sessions", {"Content-Type": "application/json"},
+                                    b'{"username":"admin","password":"secret"}')
+        if status != 201:
+            raise NodeError("login: %d %s" % (status, body[:200]))
+        self.token = json.loads(body)["token"]
+
+    def call(self, method, path, headers, body=None):
+        self.http.request(method, path, body, headers)
+        answer = self.http.getresponse()
+        return answer.status, answer.read(), answer.headers
+
+    def close(self):
+        self.http.close()
+
+    @staticmethod
+    def path(stream):
+        return "/streams/%s/%s" % tuple(urllib.parse.quote(part, safe="") for part in stream)
+
+    def append(self, log, stream, payloads):
+        """Post, mark before and after. False: the node did not promise anything."""
+        word = stream_word(*stream)
+        shas = [hashlib.sha256(p).hexdigest() for p in payloads]
+        log.mark(["post %s %s" % (word, " ".join(shas))])
+        kind = "application/x-ndjson" if len(payloads) > 1 else "application/json"
+        status, body, _ = self.call("POST", self.path(stream), {"X-Session": self.token, "Content-Type": kind},
+                                    b"\n".join(payloads))
+        if status != 201:
+            raise NodeError("append: %d %s" % (status, body[:200]))
+        meta = json.loads(body)["meta"]
+        if meta.get("last", meta["id"]) != meta["id"] + len(shas) - 1:
+            raise NodeError("%d events got ids %s" % (len(shas), meta))
+        log.mark(["ack %s %d %s" % (word, meta["id"] + i, sha) for i, sha in enumerate(shas)])
+
+    def read(self, stream):
+        """[(id, sha), ...] of the whole stream, each event by its exact bytes."""
+        headers = {"X-Session": self.token}
+        status, body, got = self.call("GET", self.path(stream) + "?limit=0", headers)
+        if status != 200:
+            raise NodeError("read: %d %s" % (status, body[:200]))
+        rows = []
+        for i in range(int(got["Iorio-Low"]), int(got["Iorio-High"]) + 1):
+            status, body, _ = self.call("GET", "%s/%d" % (self.path(stream), i), headers)
+            if status != 200:
+                raise NodeError("read of id %d: %d %s" % (i, status, body[:200]))
+            rows.append((i, hashlib.sha256(body).hexdigest()))
+        return rows
+
+
+def read_all(port):
+    client = Client(port)
+    events = {stream_word(*stream): client.read(stream) for stream in STREAMS}
+    client.close()
+    return {word: rows for word, rows in events.items() if rows}
+
+
+def payload(rng, unique, size):
+    """A JSON text of about `size` bytes that is there once in the whole trace."""
+    filler = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=max(size - 20, 4)))
+    return ('{"n":"%s","x":"%s"}' % (unique, filler)).encode()
+
+
+def draw(rng, unique):
+    """The payloads of one append."""
+    dice = rng.random()
+    if dice < 0.55:
+        return [payload(rng, unique, rng.randrange(30, 500))]
+    if dice < 0.70:
+        return [payload(rng, unique, rng.randrange(1000, 9000))]
+    count = rng.randrange(2, 8)
+    return [payload(rng, "%s.%d" % (unique, i), rng.choice((40, 200, 1500))) for i in range(count)]
+
+
+def big(rng, unique):
+    """Larger than one segment: one event, or a batch."""
+    if rng.random() < 0.5:
+        return [payload(rng, unique, 70000 + rng.randrange(20000))]
+    return [payload(rng, "%s.%d" % (unique, i), 6000) for i in range(14)]
+
+
+class Writers:
+    """Some connections that append at the same time, until they are done or the node is gone."""
+
+    def __init__(self, node, seed, part, count, appends, bigs):
+        self.node, self.gone, self.error, self.acked = node, False, None, 0
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.run, args=("%s.%d.%d" % (seed, part, i), "%d.%d" % (part, i),
+                        appends // count, bigs if i == 0 else 0)) for i in range(count)]
+        for t in self.threads:
+            t.start()
+
+    def run(self, seed, name, appends, bigs):
+        rng = random.Random(seed)
+        kinds = [big] * bigs + [draw] * max(appends - bigs, 0)
+        rng.shuffle(kinds)
+        try:
+            client = Client(self.node.port)
+            for i, kind in enumerate(kinds):
+                client.append(self.node.log, rng.choice(STREAMS), kind(rng, "%s.%d" % (name, i)))
+                with self.lock:
+                    self.acked += 1
+                time.sleep(rng.choice((0, 0, 0.002, 0.01)))
+            client.close()
+        except (OSError, http.client.HTTPException) as e:
+            if not self.gone:
+                self.error = self.error or NodeError("connection: %r" % e)
+        except Exception as e:  # a thread must not die silently
+            self.error = self.error or e
+
+    def kill_after(self, acks):
+        """kill -9 in the middle of it."""
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and self.error is None:
+            with self.lock:
+                if self.acked >= acks:
+                    break
+            time.sleep(0.001)
+        self.gone = True
+        self.node.kill()
+
+    def join(self):
+        for t in self.threads:
+            t.join()
+        if self.error is not None:
+            raise self.error
+
+
+def mark_seen(node):
+    events = read_all(node.port)
+    node.log.mark(["seen %s %d %s" % (word, i, sha) for word, rows in events.items() for i, sha in rows] or ["note empty"])
+
+
+def trace(node, seed, appends, connections=4, births=()):
+    """The whole story; leaves the node stopped. Gives the number of acknowledged appends."""
+    part, acked = appends // 4, 0
+    for kill_at in births:  # dies while it makes its folder for the first time
+        if not node.start_and_die(kill_at):
+            break
+    node.start()
+    w = Writers(node, seed, 1, connections, part, 1)
+    w.join()
+    acked += w.acked
+    time.sleep(0.15)  # long enough for the journal's idle mark
+    w = Writers(node, seed, 2, connections, part, 1)
+    w.join()
+    acked += w.acked
+    node.stop()
+
+    node.start()
+    w = Writers(node, seed, 3, connections, part * 2, 1)
+    w.kill_after(part)
+    w.join()
+    acked += w.acked
+    for kill_at in (1, 2, 3, 5, 8):  # dies in recovery
+        if not node.start_and_die(kill_at):
+            break
+    node.start()
+    mark_seen(node)
+    w = Writers(node, seed, 4, connections, part, 0)
+    w.join()
+    acked += w.acked
+    node.stop()
+    return acked

@@ -1,0 +1,166 @@
+/* test/unit/auth/test_token_cache.c - src/auth/token_cache.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "auth/token.h"
+
+#define NOW 1700000000ull
+
+static struct token_key key_of(const char *secret)
+{
+    struct token_key k;
+    assert_int_equal(token_key_init(&k, "hs256", ior_slice_str(secret), NULL), IOR_OK);
+    return k;
+}
+
+/* A token for user u<n>. */
+static void make(const struct token_key *k, unsigned n, uint64_t lifetime_s, struct ior_buf *out)
+{
+    char name[16];
+    int len = snprintf(name, sizeof name, "u%u", n);
+    ior_buf_clear(out);
+    assert_int_equal(token_make(k, ior_slice(name, (size_t)len), n, NOW, lifetime_s, out), IOR_OK);
+}
+
+static enum ior_err ask(struct token_cache *c, const struct token_key *k, const struct ior_buf *t,
+                        uint64_t now_s, struct token_claims *claims)
+{
+    memset(claims, 0, sizeof *claims);
+    return token_cache_verify(c, k, ior_buf_slice(t), now_s, claims);
+}
+
+/* What: the second look-up is answered without the signature (a key spoilt in place is
+ *       not noticed), with the same claims; token_cache_clear ends that. */
+static void remembers(void **state)
+{
+    (void)state;
+    struct token_cache *c = NULL;
+    struct token_key k = key_of("0123456789abcdef");
+    struct ior_buf t = {0};
+    struct token_claims claims;
+    assert_int_equal(token_cache_new(&c), IOR_OK);
+    make(&k, 5, 60, &t);
+    assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_OK);
+    k.secret[0] ^= 1;
+    assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_OK);
+    assert_string_equal(claims.user, "u5");
+    assert_int_equal(claims.expires_s, NOW + 60);
+    assert_int_equal(claims.credential, 5);
+    assert_true(claims.has_credential);
+    token_cache_clear(c);
+    assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_E_NOPERM);
+    token_cache_free(c);
+    token_cache_free(NULL);
+    ior_buf_done(&t);
+}
+
+/* What: a remembered token expires in its second, and stays expired if the clock is set back. */
+static void expires(void **state)
+{
+    (void)state;
+    struct token_cache *c = NULL;
+    struct token_key k = key_of("0123456789abcdef");
+    struct ior_buf t = {0};
+    struct token_claims claims;
+    assert_int_equal(token_cache_new(&c), IOR_OK);
+    make(&k, 1, 60, &t);
+    assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_OK);
+    assert_int_equal(ask(c, &k, &t, NOW + 59, &claims), IOR_OK);
+    k.secret[0] ^= 1; /* from here on only the cache could say yes */
+    assert_int_equal(ask(c, &k, &t, NOW + 60, &claims), IOR_E_NOPERM);
+    assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_E_NOPERM);
+    token_cache_free(c);
+    ior_buf_done(&t);
+}
+
+/* What: what one key has signed is not good for another key. */
+static void keys_apart(void **state)
+{
+    (void)state;
+    struct token_cache *c = NULL;
+    struct token_key a = key_of("0123456789abcdef");
+    struct token_key b = key_of("fedcba9876543210");
+    struct ior_buf t = {0};
+    struct token_claims claims;
+    assert_int_equal(token_cache_new(&c), IOR_OK);
+    make(&a, 1, 60, &t);
+    assert_int_equal(ask(c, &a, &t, NOW, &claims), IOR_OK);
+    assert_int_equal(ask(c, &b, &t, NOW, &claims), IOR_E_NOPERM);
+    assert_int_equal(ask(c, &a, &t, NOW, &claims), IOR_OK);
+    token_cache_free(c);
+    ior_buf_done(&t);
+}
+
+/* What: bad tokens are refused every time, near misses of remembered ones too, and
+ *       an empty or oversized one is not even hashed. */
+static void bad_tokens(void **state)
+{
+    (void)state;
+    struct token_cache *c = NULL;
+    struct token_key k = key_of("0123456789abcdef");
+    struct ior_buf t = {0};
+    struct token_claims claims;
+    assert_int_equal(token_cache_new(&c), IOR_OK);
+    make(&k, 1, 60, &t);
+    assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_OK);
+    for (size_t i = 0; i < t.size_bytes; i++) {
+        t.data[i] ^= 1;
+        assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_E_NOPERM);
+        assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_E_NOPERM);
+        t.data[i] ^= 1;
+    }
+    assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_OK);
+    assert_int_equal(token_cache_verify(c, &k, ior_slice(NULL, 0), NOW, &claims), IOR_E_NOPERM);
+    static uint8_t large[TOKEN_BYTES_MAX + 1];
+    assert_int_equal(token_cache_verify(c, &k, ior_slice(large, sizeof large), NOW, &claims),
+                     IOR_E_NOPERM);
+    token_cache_free(c);
+    ior_buf_done(&t);
+}
+
+/* What: four times more tokens than slots all keep working, each with its own claims;
+ *       the newest is remembered, and no more than TOKEN_CACHE_SLOTS are. */
+static void bounded(void **state)
+{
+    (void)state;
+    struct token_cache *c = NULL;
+    struct token_key k = key_of("0123456789abcdef");
+    struct ior_buf t = {0};
+    struct token_claims claims;
+    char name[16];
+    assert_int_equal(token_cache_new(&c), IOR_OK);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 4 * TOKEN_CACHE_SLOTS; i++) {
+            make(&k, i, 60, &t);
+            assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_OK);
+            snprintf(name, sizeof name, "u%u", i);
+            assert_string_equal(claims.user, name);
+        }
+    }
+    struct token_key made = k;
+    k.secret[0] ^= 1; /* now only what is remembered is accepted */
+    size_t kept = 0;
+    for (unsigned i = 4 * TOKEN_CACHE_SLOTS; i-- > 0;) {
+        make(&made, i, 60, &t);
+        bool is_kept = ask(c, &k, &t, NOW, &claims) == IOR_OK;
+        kept += is_kept;
+        if (i == 4 * TOKEN_CACHE_SLOTS - 1) assert_true(is_kept);
+    }
+    assert_in_range(kept, TOKEN_CACHE_SLOTS / 2, TOKEN_CACHE_SLOTS);
+    token_cache_free(c);
+    ior_buf_done(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(remembers),  cmocka_unit_test(expires), cmocka_unit_test(keys_apart),
+        cmocka_unit_test(bad_tokens), cmocka_unit_test(bounded),
+    };
+    return cmocka_run_group_tests_name("auth/token_cache", tests, NULL, NULL);
+}
