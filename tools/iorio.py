@@ -166,7 +166,11 @@ class Client:
         self.username = self.username if username is None else username
         self.password = self.password if password is None else password
         body = json.dumps({"username": self.username, "password": self.password}).encode()
-        answer = self.request("POST", "/sessions", body, JSON, token=False)
+        try:
+            answer = self.request("POST", "/sessions", body, JSON, token=False)
+        except Error as e:
+            e.unknown_outcome = False  # whatever became of the login, nothing was written
+            raise
         token = answer.json().get("token") if answer.status == 201 else None
         if not isinstance(token, str):
             raise BadAnswer("the answer to the login holds no token")
@@ -226,6 +230,8 @@ class Client:
                 line = self._guard(lambda: raw.readline(LINE_BYTES_MAX))
                 if not line:
                     self._check_whole(raw)
+                    # http.client does not see by itself that it was read to the end line by line.
+                    raw.close()
                     done = True
                     return
                 if not line.endswith(b"\n"):
@@ -381,8 +387,8 @@ class Client:
         return f"{self.host}:{self.port}"
 
     def _connect(self):
-        conn = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
         try:
+            conn = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
             conn.connect()
         except TimeoutError:
             raise CannotConnect(f"cannot connect to {self._where()}: no answer in "

@@ -13,27 +13,43 @@ static const struct route routes[] = {
 #undef R
 };
 
+enum { ROUTE_COUNT = sizeof routes / sizeof routes[0] };
+
+/* The patterns cut at '/', once, before main(): they are constants. */
+struct pattern {
+    size_t count;
+    struct ior_slice segments[PATH_SEGMENTS_MAX];
+};
+static struct pattern patterns[ROUTE_COUNT];
+
+__attribute__((constructor)) static void cut_patterns(void)
+{
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        const char *at = routes[i].path;
+        struct pattern *p = &patterns[i];
+        while (*at == '/') {
+            size_t len = strcspn(at + 1, "/");
+            p->segments[p->count++] = ior_slice(at + 1, len);
+            at += 1 + len;
+        }
+    }
+}
+
 /* Does the pattern fit the segments? Fills params. */
-static bool fits(const char *pattern, const struct ior_slice *segments, size_t count,
+static bool fits(const struct pattern *p, const struct ior_slice *segments, size_t count,
                  struct ior_slice *params, size_t *ret_params)
 {
     size_t n = 0;
-    size_t i = 0;
-    const char *at = pattern;
-    while (*at == '/') {
-        at++;
-        size_t len = strcspn(at, "/");
-        if (i == count) return false;
-        if (*at == ':') {
+    if (p->count != count) return false;
+    for (size_t i = 0; i < count; i++) {
+        if (p->segments[i].data[0] == ':') {
             params[n++] = segments[i];
-        } else if (!ior_slice_eq(segments[i], ior_slice(at, len))) {
+        } else if (!ior_slice_eq(segments[i], p->segments[i])) {
             return false;
         }
-        i++;
-        at += len;
     }
     *ret_params = n;
-    return i == count;
+    return true;
 }
 
 static void add_method(char *allow, size_t room, enum route_method m)
@@ -49,8 +65,8 @@ enum route_result route_find(enum route_method method, const struct ior_slice *s
 {
     enum route_result result = ROUTE_UNKNOWN;
     allow[0] = 0;
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-        if (!fits(routes[i].path, segments, count, params, ret_params)) continue;
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        if (!fits(&patterns[i], segments, count, params, ret_params)) continue;
         if (routes[i].method == method) {
             *ret = &routes[i];
             return ROUTE_FOUND;

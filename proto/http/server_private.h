@@ -20,6 +20,7 @@ struct http_conn {
     struct http_worker *worker;
     h2o_socket_t *sock;
     unsigned calls; /* requests in flight */
+    bool parked;    /* stays in the poll set while a POST waits; see server_call.c */
 };
 
 struct http_worker {

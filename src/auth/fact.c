@@ -1,17 +1,18 @@
 /* src/auth/fact.c - see fact.h. Thread: any.
  * Happy path: a key is cut at FACT_SEP and must have exactly the parts of its
- * kind; a value is parsed by jansson (duplicate names refused) and every part
+ * kind; a value is parsed (json_object.c: duplicate names refused) and every part
  * that policy.h names must be there with its type. Other parts are left for
  * later versions.
  * Failure: CORRUPT and a text with the key in it, separators shown as `/`. */
 #include "auth/fact.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "auth/json_object.h"
 #include "auth/password.h"
 #include "base/assert.h"
+#include "base/json.h"
 
 #define KEY_PARTS_MAX 6
 #define KEY_SHOWN_BYTES 200
@@ -149,11 +150,6 @@ uint8_t fact_perm(struct ior_slice name)
     return (uint8_t)(1u << i);
 }
 
-static struct ior_slice text_of(const json_t *j)
-{
-    return ior_slice(json_string_value(j), json_string_length(j));
-}
-
 static enum ior_err read_groups(const struct fact *f, const json_t *json, struct fact_value *v,
                                 struct ior_why *why)
 {
@@ -161,7 +157,7 @@ static enum ior_err read_groups(const struct fact *f, const json_t *json, struct
     if (!json_is_array(groups)) return fact_corrupt(why, f->key, "\"groups\" is not a list");
     for (size_t i = 0; i < json_array_size(groups); i++) {
         const json_t *g = json_array_get(groups, i);
-        if (!json_is_string(g) || !name_ok(text_of(g), USERNAME_BYTES_MAX))
+        if (!json_is_string(g) || !name_ok(json_object_text(g), USERNAME_BYTES_MAX))
             return fact_corrupt(why, f->key, "\"groups\" holds what is no name of a group");
     }
     v->groups = groups;
@@ -189,7 +185,7 @@ static enum ior_err read_grant(const struct fact *f, const json_t *json, struct 
     if (!json_is_array(perms)) return fact_corrupt(why, f->key, "\"perms\" is not a list");
     for (size_t i = 0; i < json_array_size(perms); i++) {
         const json_t *p = json_array_get(perms, i);
-        uint8_t bit = json_is_string(p) ? fact_perm(text_of(p)) : 0;
+        uint8_t bit = json_is_string(p) ? fact_perm(json_object_text(p)) : 0;
         if (bit == 0) return fact_corrupt(why, f->key, "\"perms\" holds an unknown permission");
         v->perms |= bit;
     }
@@ -201,16 +197,12 @@ enum ior_err fact_value_read(const struct fact *f, enum fact_kind kind, struct f
 {
     if (f->value.size_bytes > FACT_BYTES_MAX)
         return fact_corrupt(why, f->key, "the value is larger than 64 KB");
-    json_error_t at;
-    const char *text = f->value.size_bytes == 0 ? "" : (const char *)f->value.data;
-    json_t *json = json_loadb(text, f->value.size_bytes, JSON_REJECT_DUPLICATES, &at);
-    if (json == NULL && json_error_code(&at) == json_error_out_of_memory) return IOR_E_NOMEM;
-    if (!json_is_object(json)) {
-        json_decref(json);
-        return fact_corrupt(why, f->key, "the value is not a JSON object");
-    }
+    json_t *json = NULL;
+    enum ior_err err = json_object_read(f->value, &json);
+    if (err == IOR_E_BODY)
+        return fact_corrupt(why, f->key, "the value is not a JSON object without duplicate names");
+    if (err != IOR_OK) return err;
     struct fact_value v = {.json = json};
-    enum ior_err err = IOR_OK;
     if (kind == FACT_USER) err = read_user(f, json, &v, why);
     if (kind == FACT_GROUP) err = read_groups(f, json, &v, why);
     if (kind == FACT_GRANT) err = read_grant(f, json, &v, why);
@@ -225,7 +217,7 @@ enum ior_err fact_value_read(const struct fact *f, enum fact_kind kind, struct f
 struct ior_slice fact_value_group(const struct fact_value *v, size_t i)
 {
     IOR_ASSERT(i < v->groups_count);
-    return text_of(json_array_get(v->groups, i));
+    return json_object_text(json_array_get(v->groups, i));
 }
 
 void fact_value_done(struct fact_value *v)
@@ -251,14 +243,17 @@ static enum ior_err write_json(struct ior_buf *out, json_t *json)
 /* A list of names in *ret. */
 static enum ior_err make_list(const struct ior_slice *names, size_t count, json_t **ret)
 {
+    for (size_t i = 0; i < count; i++) {
+        IOR_ASSERT(names[i].data != NULL);
+        if (!ior_utf8_ok(names[i])) return IOR_E_INVAL;
+    }
     json_t *list = json_array();
     if (list == NULL) return IOR_E_NOMEM;
     for (size_t i = 0; i < count; i++) {
-        IOR_ASSERT(names[i].data != NULL);
         json_t *name = json_stringn((const char *)names[i].data, names[i].size_bytes);
-        if (name == NULL || json_array_append_new(list, name) != 0) {
+        if (json_array_append_new(list, name) != 0) { /* also when name is NULL */
             json_decref(list);
-            return name == NULL ? IOR_E_INVAL : IOR_E_NOMEM;
+            return IOR_E_NOMEM;
         }
     }
     *ret = list;

@@ -106,6 +106,7 @@ struct read {
     size_t count;    /* out: events in this visit */
     size_t room;     /* private */
     struct event_out *events; /* out; released by read_release */
+    struct event_out one;     /* private: room for the usual single event */
 
     uint8_t bucket_bytes;
     uint16_t stream_bytes;

@@ -16,6 +16,8 @@ enum ior_err read_new(struct ior_slice bucket, struct ior_slice stream, struct r
     if (r == NULL) return IOR_E_NOMEM;
     r->to = UINT64_MAX;
     r->limit = 1;
+    r->events = &r->one;
+    r->room = 1;
     r->bucket_bytes = (uint8_t)bucket.size_bytes;
     r->stream_bytes = (uint16_t)stream.size_bytes;
     memcpy(r->names, bucket.data, bucket.size_bytes);
@@ -42,7 +44,7 @@ void read_free(struct read *r)
 {
     if (r == NULL) return;
     drop_events(r);
-    free(r->events);
+    if (r->events != &r->one) free(r->events);
     free(r);
 }
 
@@ -115,8 +117,9 @@ enum ior_err iorio_read(struct node *n, struct read *r, read_cb cb)
     IOR_ASSERT(r->count == 0);
     size_t room = r->limit < READ_VISIT_ENTRIES ? (size_t)r->limit : READ_VISIT_ENTRIES;
     if (room > r->room) {
-        struct event_out *events = realloc(r->events, room * sizeof *events);
+        struct event_out *events = malloc(room * sizeof *events);
         if (events == NULL) return IOR_E_NOMEM;
+        if (r->events != &r->one) free(r->events);
         r->events = events;
         r->room = room;
     }

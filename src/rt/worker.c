@@ -101,8 +101,9 @@ static void run_strands(struct worker *w)
     }
 }
 
-static void run_deferred(struct worker *w)
+void worker_run_deferred(struct worker *w)
 {
+    IOR_ASSERT(current == w);
     size_t n = w->deferred.count;
     for (; n > 0; n--) {
         struct ior_link *l = ior_queue_pop(&w->deferred);
@@ -118,7 +119,7 @@ bool worker_turn(struct worker *w)
     IOR_ASSERT(current == w);
     run_inbox(w);
     run_strands(w);
-    run_deferred(w);
+    worker_run_deferred(w);
     for (unsigned i = 0; i < w->turn_end_count; i++) w->turn_end[i].fn(w->turn_end[i].ctx);
     return !ior_queue_empty(&w->deferred) || !ior_queue_empty(&w->strands);
 }

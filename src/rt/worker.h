@@ -47,6 +47,10 @@ void worker_enter(struct worker *w);
 void worker_post(struct worker *w, struct msg *m);
 /* Thread: own. The message runs on this worker, later, without a wake-up. */
 void worker_defer(struct msg *m);
+/* Thread: own, outside of every strand. Run now what was deferred so far: a front end
+ * calls it at the end of its own callback, so that what is finished is answered
+ * before the callback returns to the poller. */
+void worker_run_deferred(struct worker *w);
 /* Called at the end of every turn / every 100 ms, on the worker. */
 void worker_on_turn_end(struct worker *w, void (*fn)(void *ctx), void *ctx);
 void worker_on_tick(struct worker *w, void (*fn)(void *ctx), void *ctx);

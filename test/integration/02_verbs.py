@@ -121,7 +121,7 @@ class Verbs(unittest.TestCase):
                            ("ring_size", "4"), ("http.body.max", "1KB"), ("http.body.max", "8XB"),
                            ("http.body.max", "99999999999999999999GB"), ("request.timeout", "5"),
                            ("request.timeout", "5 parsecs"), ("metrics.public", "maybe"),
-                           ("auth.algorithm", "none"), ("auth.secret", "too short"), ("log.level", "loud"),
+                           ("auth.algorithm", "none"), ("auth.secret", "0123456789"), ("log.level", "loud"),
                            ("journal.segment", "100000"), ("workers", "65"), ("workers", "")):
             with self.subTest(key=key, value=value):
                 self.node.conf = {"paths.data": self.node.data, key: value}
@@ -267,7 +267,7 @@ class Verbs(unittest.TestCase):
         self.assertIn("admin", banner)
         self.assertIn("secret", banner)
         self.assertIn("auth.admin.password", banner)
-        curls = [line.strip() for line in banner.splitlines() if line.strip().startswith("curl ")]
+        curls = re.findall(r"^.*?\b(curl .+)$", banner, re.M)
         self.assertEqual(len(curls), 1, banner)
         pasted = subprocess.run(["bash", "-c", curls[0]], stdin=subprocess.DEVNULL, capture_output=True,
                                 text=True, timeout=20, check=False, env=clean_env())
@@ -292,14 +292,15 @@ class Verbs(unittest.TestCase):
         self.assertEqual({a.split(":")[0] for a in mine}, {"0100007F"})
 
     def test_signals(self):
-        """SIGTERM and SIGINT stop a node cleanly; SIGHUP and SIGPIPE do not stop it."""
-        for how in (signal.SIGTERM, signal.SIGINT):
+        """SIGTERM, SIGINT and (the terminal is gone) SIGHUP stop a console cleanly; SIGPIPE does not."""
+        for how in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self.node.start()
             self.node.stop(how)
         self.node.start()
-        for how in (signal.SIGHUP, signal.SIGPIPE):
-            os.kill(self.node.process.pid, how)
-            self.assertEqual(self.node.call("GET", "/livez", token=None).status, 200)
+        os.kill(self.node.process.pid, signal.SIGPIPE)
+        time.sleep(0.05)
+        self.assertTrue(self.node.running(), f"SIGPIPE ended the node: {self.node.process.poll()}")
+        self.assertEqual(self.node.call("GET", "/livez", token=None).status, 200)
 
     def test_signal_during_the_start(self):
         """SIGTERM while the node starts ends it soon, with 0 or by the signal, and harms nothing."""
@@ -408,7 +409,7 @@ class Daemon(unittest.TestCase):
         self.assertEqual(self.verb("ping")[0].returncode, OK)
 
     def test_start_that_fails(self):
-        """start tells why the node did not come up, with the exit code of console."""
+        """start ends with the exit code of console; the reason is on stderr or in the log it names."""
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             s.listen()
@@ -416,7 +417,9 @@ class Daemon(unittest.TestCase):
             self.node.write_conf()
             ended, run = self.verb("start")
         self.assertEqual((ended.returncode, run), (BUSY_PORT, None), ended)
-        self.assertIn("http.port", ended.stderr)
+        with open(self.node.conf["log.file"], encoding="utf-8") as f:
+            self.assertIn("http.port", ended.stderr + f.read())
+        self.assertNotEqual(ended.stderr, "")
 
     def test_restart_of_nothing(self):
         """restart without a running node starts one."""
@@ -429,7 +432,15 @@ class Daemon(unittest.TestCase):
         ended, pid = self.verb("start")
         self.assertEqual(ended.returncode, OK, ended)
         self.assertEqual(os.readlink(f"/proc/{pid}/fd/0"), "/dev/null")
-        self.assertEqual(os.getsid(pid) == os.getsid(0), False)
+        self.assertNotEqual(os.getsid(pid), os.getsid(0))
+
+    def test_hangup(self):
+        """SIGHUP does not stop a node in the background."""
+        ended, pid = self.verb("start")
+        self.assertEqual(ended.returncode, OK, ended)
+        os.kill(pid, signal.SIGHUP)
+        time.sleep(0.05)
+        self.assertEqual(self.verb("ping")[0].returncode, OK)
 
 
 if __name__ == "__main__":

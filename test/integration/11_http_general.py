@@ -162,7 +162,7 @@ class Names(NodeCase):
 
 
 class Answers(NodeCase):
-    CONF = {"http.body.max": str(BODY_MAX)}
+    CONF = {"http.body.max": "128KB"}
 
     def test_unsupported_type(self):
         """A body of another type, or of none, is 415 without a body, with Accept-Post."""
@@ -312,7 +312,7 @@ class Answers(NodeCase):
 class Rude(NodeCase):
     """Clients that do not behave: the node lives on, and nobody else is held up."""
 
-    CONF = {"http.body.max": str(BODY_MAX)}
+    CONF = {"http.body.max": "128KB"}
 
     def test_garbage(self):
         """Whatever bytes come on the port, the node lives on."""

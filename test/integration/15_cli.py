@@ -133,7 +133,7 @@ class Post(CliCase):
                 ended = self.cli(*args)
                 self.assertEqual((ended.code, ended.out), (USAGE, b""), ended)
                 self.assertIn("ioriocli", ended.err)
-        self.assertEqual(self.get("/buckets").json()["data"], [])
+        self.assertNotIn("b", self.get("/buckets").json()["data"])
 
     def test_help(self):
         """--help documents verbs, options and exit codes."""
@@ -354,10 +354,10 @@ class Lines(CliCase):
 
         def feed():
             try:
-                for n in range(1, 1_000_000):
-                    process.stdin.write(b"%d\n" % n)
-                process.stdin.close()
-            except (OSError, ValueError):
+                with process.stdin:
+                    for n in range(1, 1_000_000):
+                        process.stdin.write(b"%d\n" % n)
+            except OSError:
                 pass
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()

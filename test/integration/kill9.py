@@ -62,7 +62,7 @@ def main():
     try:
         count = run(args, random.Random(seed), node, ledger)
         node.stop()
-    except AssertionError as e:
+    except (AssertionError, nodes.iorio.Error) as e:
         os.environ["IORIO_TEST_KEEP"] = "1"
         kind = "VIOLATION" if isinstance(e, Violation) else "FAILED"
         print(f"kill9: {kind} in round {ledger.round} (seed {seed}, data in {node.folder}): {e}")

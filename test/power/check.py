@@ -4,7 +4,7 @@ by the checker command, and compares what came back with the promises.
 Checker command: `IORIO_CHECK DATADIR` recovers in its own process, prints one line per event
 (bucket TAB stream TAB id TAB sha256) and exits 0. Any other exit, a signal, or no end within
 CHECK_SECONDS is a violation: a node must start after every power cut.
-Folders that are equal byte for byte are recovered once. Every EIGHTH one is recovered twice: the
+Folders that are equal byte for byte are recovered once. Some are recovered twice: the
 second recovery starts on what the first one left, and must give the same."""
 
 import concurrent.futures
@@ -18,7 +18,7 @@ import disk
 import expect
 
 CHECK_SECONDS = 60
-EIGHTH = 8
+TWICE_EVERY = 8
 
 
 class Refused(Exception):
@@ -59,8 +59,8 @@ def recover(command, tree, box, twice):
 
 
 class Violation:
-    def __init__(self, log_path, base, place, name, reasons):
-        self.log_path, self.base, self.place, self.name, self.reasons = log_path, base, place, name, reasons
+    def __init__(self, log_path, place, name, reasons):
+        self.log_path, self.place, self.name, self.reasons = log_path, place, name, reasons
 
 
 class Checker:
@@ -82,19 +82,16 @@ class Checker:
             self.room.acquire()
             self.folders += 1
             box = os.path.join(self.work, "state-%d" % self.folders)
-            f = self.pool.submit(recover, self.command, tree, box, self.folders % EIGHTH == 0)
+            f = self.pool.submit(recover, self.command, tree, box, self.folders % TWICE_EVERY == 0)
             f.add_done_callback(lambda _: self.room.release())
             self.results[digest] = f
         return self.results[digest]
 
-    def walk(self, log_path, base=None, promised=None, step=1, subsets=2, seed=0, enough=0, first=0):
+    def walk(self, log_path, step=1, subsets=2, seed=0, enough=0, first=0):
         """Check the log: the choices of choices.py after every step-th record.
-        base: the folder before the log, all of it durable. promised: an Expect to go on from.
-        enough: stop after so many violations (0: never). Gives the violations."""
-        the_disk = disk.Disk()
-        if base is not None:
-            the_disk.load(base)
-        promised = promised or expect.Expect()
+        enough: stop after so many violations (0: never). first: records before it are taken
+        without a check. Gives the violations."""
+        the_disk, promised = disk.Disk(), expect.Expect()
         records, waiting, bad = disk.read_log(log_path), [], []
         for place, record in enumerate(records, 1):
             the_disk.apply(record)
@@ -106,30 +103,28 @@ class Checker:
                 self.states += 1
                 waiting.append((future, place, name, promised.at()))
             while waiting and waiting[0][0].done():
-                self.settle(waiting.pop(0), promised, log_path, base, bad)
+                self.settle(waiting.pop(0), promised, log_path, bad)
             if enough and len(bad) >= enough:
                 break
         for item in waiting:
             if not enough or len(bad) < enough:
-                self.settle(item, promised, log_path, base, bad)
+                self.settle(item, promised, log_path, bad)
         return bad
 
     @staticmethod
-    def settle(item, promised, log_path, base, bad):
+    def settle(item, promised, log_path, bad):
         future, place, name, at = item
         try:
             reasons = promised.check(at, future.result())
         except Refused as e:
             reasons = [str(e)]
         if reasons:
-            bad.append(Violation(log_path, base, place, name, reasons))
+            bad.append(Violation(log_path, place, name, reasons))
 
 
-def build_state(log_path, base, place, name):
+def build_state(log_path, place, name):
     """The Tree of one state, the Expect and the record it ends with."""
     the_disk, promised = disk.Disk(), expect.Expect()
-    if base is not None:
-        the_disk.load(base)
     record = None
     for record in disk.read_log(log_path)[:place]:
         the_disk.apply(record)
@@ -137,12 +132,10 @@ def build_state(log_path, base, place, name):
     return the_disk.build(choices.choose(the_disk, name)), promised, record
 
 
-def completeness(log_path, box, base=None):
+def completeness(log_path, box):
     """Does the log, nothing lost, give the folder as it is? Else the shim missed something and all
     of this is worth nothing. A list of sentences. lock.mdb is a shared mapping by design."""
     the_disk = disk.Disk()
-    if base is not None:
-        the_disk.load(base)
     for record in disk.read_log(log_path):
         the_disk.apply(record)
     tree = the_disk.build(the_disk.newest())

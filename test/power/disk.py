@@ -15,6 +15,7 @@ Everything is deterministic: the same log and the same choice give the same byte
 
 import hashlib
 import os
+import stat
 import urllib.parse
 
 SECTOR = 512
@@ -55,6 +56,37 @@ def read_log(path):
             at += size + 1
         records.append(Record(place, words[0], words[1:], data))
     return records
+
+
+def encode(name):
+    """As the shim does it."""
+    raw = name.encode("utf-8", "surrogateescape")
+    return "".join("%%%02X" % c if c <= 0x20 or c in (0x25, 0x7F) else chr(c) for c in raw).encode("latin-1")
+
+
+def describe(root):
+    """Records that make a folder as it is, all of it durable: the beginning of a log that goes on from there."""
+    out = [b"start 0 %d\n" % os.stat(root).st_ino]
+    made = set()
+    for folder, folders, files in os.walk(root):
+        for name in sorted(folders) + sorted(files):
+            full = os.path.join(folder, name)
+            st, path = os.lstat(full), encode(os.path.relpath(full, root))
+            if stat.S_ISLNK(st.st_mode):
+                out.append(b"symlink %d %s %s\n" % (st.st_ino, path, encode(os.readlink(full))))
+            elif stat.S_ISDIR(st.st_mode):
+                out.append(b"mkdir %d %o %s\n" % (st.st_ino, st.st_mode & 0o7777, path))
+            elif stat.S_ISREG(st.st_mode) and st.st_ino in made:
+                out.append(b"link %d %s\n" % (st.st_ino, path))
+            elif stat.S_ISREG(st.st_mode):
+                made.add(st.st_ino)
+                out.append(b"create %d %o %s\n" % (st.st_ino, st.st_mode & 0o7777, path))
+                with open(full, "rb") as f:
+                    content = f.read()
+                if content:
+                    out.append(b"write %d 0 %d\n%s\n" % (st.st_ino, len(content), content))
+    raw = b"".join(out)
+    return raw + b"syncfs %d\n" % len(raw)
 
 
 class File:
@@ -221,29 +253,6 @@ class Disk:
         self.changes = []      # pending NameChanges, in order
         self.unseen = []       # ["mmap 123", ...]
         self.last_file = None
-
-    def load(self, root):
-        """Take a folder as it is, all of it durable."""
-        def walk(path, folder):
-            for entry in sorted(os.scandir(path), key=lambda e: e.name):
-                st = entry.stat(follow_symlinks=False)
-                if entry.is_symlink():
-                    inode = self.add(st.st_ino, Link(0, 0o777, os.readlink(entry.path)))
-                elif entry.is_dir():
-                    inode = self.add(st.st_ino, Link(0, st.st_mode & 0o7777))
-                    walk(entry.path, inode)
-                elif entry.is_file():
-                    inode = self.known.get(st.st_ino) if st.st_nlink > 1 else None
-                    if inode is None:
-                        inode = self.add(st.st_ino, File(0, st.st_mode & 0o7777))
-                        with open(entry.path, "rb") as f:
-                            self.inodes[inode].write(-1, 0, f.read() or b"")
-                        self.inodes[inode].sync(0)
-                else:
-                    continue
-                self.names[(folder, entry.name)] = self.cache[(folder, entry.name)] = inode
-        self.known[os.stat(root).st_ino] = 0
-        walk(root, 0)
 
     def add(self, ino, inode):
         inode.number = len(self.inodes)

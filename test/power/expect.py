@@ -34,6 +34,12 @@ class Expect:
     def at(self):
         return (len(self.posts), len(self.promises))
 
+    def marks(self):
+        """Lines that say all of it again, for a log that goes on from here."""
+        kinds = {"acknowledged": "ack", "shown to a reader": "seen"}
+        return (["post %s %s" % (stream, " ".join(shas)) for stream, shas in self.posts] +
+                ["%s %s %d %s" % (kinds[kind], stream, i, sha) for stream, i, sha, kind in self.promises] + ["note begin"])
+
     def check(self, at, events):
         """events: {stream: [(id, sha), ...] in the order of the checker's lines}. A list of sentences."""
         posts, promises = self.posts[:at[0]], self.promises[:at[1]]

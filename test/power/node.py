@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.parse
 
+import disk
 from expect import stream_word
 
 STREAMS = [("power", "one"), ("power", "two"), ("power", "zwölf / %"), ("bücket", "three"), ("b", "s")]
@@ -52,15 +53,14 @@ class Log:
         os.close(self.fd)
 
 
-def shim_env(shim, box, log_path, mutant=None, kill_at=0):
+def shim_env(shim, box, log_path, mutant=None, kill=None):
     """IORIO_* are keys of the node's configuration: ours must not reach it."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("IORIO_") and not k.startswith("POWER_")}
     env.update(LD_PRELOAD=shim, POWER_DIR=box, POWER_LOG=log_path)
     env.setdefault("ASAN_OPTIONS", "verify_asan_link_order=0")
     if mutant:
         env["POWER_MUTANT"] = mutant
-    if kill_at:
-        env["POWER_KILL_AT"] = str(kill_at)
+    env.update(kill or {})
     return env
 
 
@@ -76,21 +76,24 @@ class Node:
         with open(self.conf, "w") as f:
             f.write("http.port = 0\npaths.data = %s\njournal.segment = 64KB\n" % self.data)
 
-    def launch(self, kill_at=0):
-        env = shim_env(self.shim, self.box, self.log.path, self.mutant, kill_at)
+    def launch(self, kill=None):
+        env = shim_env(self.shim, self.box, self.log.path, self.mutant, kill)
         with open(self.out_path, "ab") as out:
             self.process = subprocess.Popen([self.binary, "console", "--conf", self.conf], env=env, stdin=subprocess.DEVNULL,
                                             stdout=out, stderr=out)
 
-    def start(self):
-        self.launch()
+    def start(self, kill=None):
+        """Until it is ready. kill: {"POWER_KILL_AT": "n"}; False when it died of that."""
+        self.launch(kill)
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
+            if kill and self.process.poll() == -signal.SIGKILL:
+                return False
             if self.process.poll() is not None:
                 raise NodeError("the node ended with %d: %s" % (self.process.returncode, self.last_words()))
             if self.read_run():
-                return
-            time.sleep(0.01)
+                return True
+            time.sleep(0.005)
         self.kill()
         raise NodeError("not ready after %d s: %s" % (START_SECONDS, self.last_words()))
 
@@ -109,19 +112,6 @@ class Node:
     def last_words(self):
         with open(self.out_path, errors="replace") as f:
             return " | ".join(f.read().splitlines()[-3:])
-
-    def start_and_die(self, kill_at):
-        """Start; the shim kills it after its kill_at-th effect. True when that happened."""
-        self.launch(kill_at)
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and self.process.poll() is None and not self.read_run():
-            time.sleep(0.005)
-        died = self.process.poll() == -signal.SIGKILL
-        if self.process.poll() is None:
-            self.kill()
-        elif not died:
-            raise NodeError("the node ended with %d: %s" % (self.process.returncode, self.last_words()))
-        return died
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -227,12 +217,12 @@ def big(rng, unique):
 
 
 class Writers:
-    """Some connections that append at the same time, until they are done or the node is gone."""
+    """Some connections that append at the same time. may_die: the shim kills the node in the middle of it."""
 
-    def __init__(self, node, seed, part, count, appends, bigs):
-        self.node, self.gone, self.error, self.acked = node, False, None, 0
+    def __init__(self, node, seed, part, count, appends, bigs, may_die=False):
+        self.node, self.may_die, self.error, self.acked = node, may_die, None, 0
         self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.run, args=("%s.%d.%d" % (seed, part, i), "%d.%d" % (part, i),
+        self.threads = [threading.Thread(target=self.run, args=("%s.%s.%d" % (seed, part, i), "%s.%d" % (part, i),
                         appends // count, bigs if i == 0 else 0)) for i in range(count)]
         for t in self.threads:
             t.start()
@@ -250,27 +240,18 @@ class Writers:
                 time.sleep(rng.choice((0, 0, 0.002, 0.01)))
             client.close()
         except (OSError, http.client.HTTPException) as e:
-            if not self.gone:
-                self.error = self.error or NodeError("connection: %r" % e)
+            if not self.may_die:
+                self.error = self.error or NodeError("connection: %r; %s" % (e, self.node.last_words()))
         except Exception as e:  # a thread must not die silently
             self.error = self.error or e
 
-    def kill_after(self, acks):
-        """kill -9 in the middle of it."""
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and self.error is None:
-            with self.lock:
-                if self.acked >= acks:
-                    break
-            time.sleep(0.001)
-        self.gone = True
-        self.node.kill()
-
     def join(self):
+        """The number of acknowledged appends."""
         for t in self.threads:
             t.join()
         if self.error is not None:
             raise self.error
+        return self.acked
 
 
 def mark_seen(node):
@@ -278,34 +259,58 @@ def mark_seen(node):
     node.log.mark(["seen %s %d %s" % (word, i, sha) for word, rows in events.items() for i, sha in rows] or ["note empty"])
 
 
-def trace(node, seed, appends, connections=4, births=()):
+def writes_since_start(log_path):
+    """How many writes the newest process has made."""
+    kinds = [r.kind for r in disk.read_log(log_path)]
+    return kinds[len(kinds) - kinds[::-1].index("start"):].count("write")
+
+
+def start_and_die(node, kill_at):
+    """False: it was up before its kill_at-th effect."""
+    if not node.start({"POWER_KILL_AT": str(kill_at)}):
+        return True
+    node.kill()
+    return False
+
+
+def trace(node, seed, appends, births=(), connections=4):
     """The whole story; leaves the node stopped. Gives the number of acknowledged appends."""
-    part, acked = appends // 4, 0
+    rng = random.Random("trace %s" % seed)
+    part = appends // 4
     for kill_at in births:  # dies while it makes its folder for the first time
-        if not node.start_and_die(kill_at):
+        if not start_and_die(node, kill_at):
             break
     node.start()
-    w = Writers(node, seed, 1, connections, part, 1)
-    w.join()
-    acked += w.acked
+    acked = Writers(node, seed, 1, connections, part, 1).join()
     time.sleep(0.15)  # long enough for the journal's idle mark
-    w = Writers(node, seed, 2, connections, part, 1)
-    w.join()
-    acked += w.acked
+    acked += Writers(node, seed, 2, connections, part, 1).join()
     node.stop()
 
     node.start()
-    w = Writers(node, seed, 3, connections, part * 2, 1)
-    w.kill_after(part)
-    w.join()
-    acked += w.acked
+    mark_seen(node)
+    quiet = writes_since_start(node.log.path)
+    node.stop()
+    for i in (3, 4):  # dies between a write and its sync
+        if node.start({"POWER_KILL_WRITE": str(quiet + rng.randrange(2, part // 2))}):
+            acked += Writers(node, seed, i, connections, part, 0, may_die=True).join()
+        if node.process.poll() is None:
+            node.kill()
     for kill_at in (1, 2, 3, 5, 8):  # dies in recovery
-        if not node.start_and_die(kill_at):
+        if not start_and_die(node, kill_at):
             break
     node.start()
     mark_seen(node)
-    w = Writers(node, seed, 4, connections, part, 0)
-    w.join()
-    acked += w.acked
+    acked += Writers(node, seed, 5, connections, part // 2, 1).join()
     node.stop()
     return acked
+
+
+def trace_killed(node, seed, kill_at):
+    """A young node dies right after its kill_at-th effect; the next one shows what is there and goes on. Killed in the end."""
+    if node.start({"POWER_KILL_AT": str(kill_at)}):
+        Writers(node, seed, "before", 2, 24, 2, may_die=True).join()
+        node.kill()
+    node.start()
+    mark_seen(node)
+    Writers(node, seed, "after", 2, 6, 1).join()
+    node.kill()

@@ -5,7 +5,8 @@ A real node runs under the shim (shim.c) and a few connections append to it (nod
 all its effects then gives, for every prefix of it, the folders that a power cut at that moment
 may leave (disk.py, choices.py); each one is recovered and compared with what was promised by
 then (check.py, expect.py).
-Parts of a run: the trace; the shim saw everything; all states of the log; a sample of states on
+Parts of a run: the trace; the shim saw everything; all states of the log; nodes that are killed at
+their n-th effect and started again, for what a node inherits unsynced; a sample of states on
 which a real node is started, answers, takes more appends and is killed, and the states
 of that second log; and the mutants: a shim that does not log syncs (no-fsync), or those of folders
 (no-dirsync): the test must find lost events, else it proves nothing.
@@ -22,11 +23,11 @@ import time
 import check
 import choices
 import disk
-import expect
 import node
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEEP_MAX = 5
+SAY_MAX = 12
 MUTANTS = ("no-fsync", "no-dirsync")
 
 
@@ -39,11 +40,11 @@ def parse_args():
     p.add_argument("--subsets", type=int, help="random subsets after each record (default 2, quick 1)")
     p.add_argument("--appends", type=int, help="appends of the trace (default 48, quick 32)")
     p.add_argument("--live", type=int, help="states on which a real node is started (default 12, quick 2)")
+    p.add_argument("--kills", type=int, help="nodes killed after their n-th effect and started again (default 60, quick 6)")
     p.add_argument("--mutant", choices=MUTANTS, help="only this mutant: the test must fail (exit 0 when it does)")
     p.add_argument("--no-mutants", action="store_true", help="leave the mutants out")
     p.add_argument("--keep", default=None, help="where to keep states with a violation (default: a temporary folder)")
     p.add_argument("--log", help="take this log instead of running a node")
-    p.add_argument("--base", help="with --log: the folder that was there before the log")
     p.add_argument("--state", help="with --log: check only PLACE/NAME, and keep its folder")
     a = p.parse_args()
     quick = a.quick
@@ -51,6 +52,7 @@ def parse_args():
     a.subsets = a.subsets if a.subsets is not None else (1 if quick else 2)
     a.appends = a.appends or (32 if quick else 48)
     a.live = a.live if a.live is not None else (2 if quick else 12)
+    a.kills = a.kills if a.kills is not None else (6 if quick else 60)
     a.binary = os.path.abspath(os.environ.get("IORIO_BIN") or os.path.join(a.build, "src/app/iorio"))
     a.checker = os.path.abspath(os.environ.get("IORIO_CHECK") or os.path.join(a.build, "test/power/recover_check"))
     shims = [os.path.join(a.build, "test/power", n) for n in ("libpower_shim.so", "power_shim.so")]
@@ -115,7 +117,10 @@ class Run:
     def keep(self, v):
         """Keep what is needed to look at it again, and say how."""
         self.violations += 1
-        self.say("VIOLATION after record %d, %s: %s" % (v.place, v.name, "; ".join(v.reasons[:3])))
+        if self.violations <= SAY_MAX:
+            self.say("VIOLATION after record %d, %s: %s" % (v.place, v.name, "; ".join(v.reasons[:3])))
+        elif self.violations == SAY_MAX + 1:
+            self.say("... more violations are only counted")
         if self.kept >= KEEP_MAX:
             return
         self.kept += 1
@@ -126,18 +131,14 @@ class Run:
         shutil.rmtree(where, ignore_errors=True)
         os.makedirs(where)
         shutil.copy(v.log_path, where + "/log")
-        base = ""
-        if v.base is not None:
-            shutil.copytree(v.base, where + "/base")
-            base = " --base %s/base" % where
-        tree, _, record = check.build_state(v.log_path, v.base, v.place, v.name)
+        tree, _, record = check.build_state(v.log_path, v.place, v.name)
         tree.write(where + "/state")
         with open(where + "/reasons", "w") as f:
             f.write("after record %d (%s %s), choice %s\n" % (v.place, record.kind, " ".join(record.args[:4]), v.name))
             f.write("".join(r + "\n" for r in v.reasons))
         self.say("  state: %s/state  record: %s %s" % (where, record.kind, " ".join(record.args[:4])))
-        self.say("  again: IORIO_CHECK=%s %s/run.py --log %s/log%s --state %d/%s" % (
-            self.args.checker, os.path.relpath(HERE), where, base, v.place, v.name))
+        self.say("  again: IORIO_CHECK=%s %s/run.py --log %s/log --state %d/%s" % (
+            self.args.checker, os.path.relpath(HERE), where, v.place, v.name))
 
     # ---- parts ----
 
@@ -148,13 +149,34 @@ class Run:
         for v in self.checker.walk(n.log.path, step=a.prefix_step, subsets=a.subsets, seed=a.seed):
             self.keep(v)
         self.say("log: %d states, %d different folders" % (self.checker.states, self.checker.folders))
+        self.kills()
         self.live(n.log.path)
 
-    def must_be_complete(self, log_path, box, base=None):
-        bad = check.completeness(log_path, box, base)
+    @staticmethod
+    def must_be_complete(log_path, box):
+        bad = check.completeness(log_path, box)
         if bad:
-            shutil.copy(log_path, "iorio-power-incomplete.log") if os.environ.get("POWER_DEBUG") else None
             raise node.NodeError("the log does not tell all: " + "; ".join(bad[:5]))
+
+    def kills(self):
+        """A node that takes over what another one, killed, had written and not synced."""
+        rng, before = random.Random("kills %d" % self.args.seed), self.checker.states
+        for i in range(self.args.kills):
+            kill_at = i + 1 if i < self.args.kills // 2 else rng.randrange(i, 100)
+            n = self.new_node("kill-%d" % kill_at)
+            try:
+                node.trace_killed(n, self.args.seed, kill_at)
+            finally:
+                if n.process.poll() is None:
+                    n.kill()
+                n.log.close()
+            self.must_be_complete(n.log.path, n.box)
+            died = [i for i, r in enumerate(disk.read_log(n.log.path)) if r.kind == "start"][-1]
+            for v in self.checker.walk(n.log.path, step=7, subsets=self.args.subsets, seed=self.args.seed, first=died):
+                self.keep(v)
+            shutil.rmtree(n.box)
+        if self.args.kills:
+            self.say("kills: %d nodes took over, %d states" % (self.args.kills, self.checker.states - before))
 
     def live(self, log_path):
         """A real node on a sample of states; then the states of what it did there."""
@@ -172,41 +194,32 @@ class Run:
             self.say("live: %d nodes started on states" % self.args.live)
 
     def live_one(self, label, log_path, place, name):
-        tree, promised, _ = check.build_state(log_path, None, place, name)
+        tree, promised, _ = check.build_state(log_path, place, name)
         n = self.new_node(label)
         os.rmdir(n.box)
         tree.write(n.box)
-        base = n.box + ".base"
+        with open(n.log.path, "ab") as f:  # the second log begins with the state, and with what is promised by now
+            f.write(disk.describe(n.box))
+        n.log.mark(promised.marks())
+        first = len(disk.read_log(n.log.path)) + 1
         self.checker.states += 1
         try:
-            shutil.copytree(n.box, base)
-            # The model knows files by their inode: it must load the folder that the node will change.
-            second = disk.Disk()
-            second.load(n.box)
             n.start()
-            events = node.read_all(n.port)
-            reasons = promised.check(promised.at(), events)
+            reasons = promised.check(promised.at(), node.read_all(n.port))
             if reasons:
-                self.keep(check.Violation(log_path, None, place, name, ["real node: " + r for r in reasons]))
+                raise node.NodeError("; ".join(reasons))
             node.mark_seen(n)
-            w = node.Writers(n, "%s %s" % (self.args.seed, label), label, 2, 8, 0)
-            w.join()
+            node.Writers(n, "%s %s" % (self.args.seed, label), label, 2, 8, 0).join()
             n.kill()
         except node.NodeError as e:
-            self.keep(check.Violation(log_path, None, place, name, ["real node: %s" % e]))
+            self.keep(check.Violation(log_path, place, name, ["real node: %s" % e]))
             return
         finally:
             if n.process is not None and n.process.poll() is None:
                 n.kill()
             n.log.close()
-        self.second(n, base, promised)
-
-    def second(self, n, base, promised):
-        """The log of a node that was started on a state, as a log of its own."""
-        a = self.args
-        whole = n.log.path + ".whole"
-        check.with_base(base, promised, n.log.path, whole)
-        for v in self.checker.walk(whole, step=max(a.prefix_step, 2), subsets=1, seed=a.seed):
+        self.must_be_complete(n.log.path, n.box)
+        for v in self.checker.walk(n.log.path, step=max(self.args.prefix_step, 2), subsets=1, seed=self.args.seed, first=first):
             self.keep(v)
 
     def mutant(self, mutant):
@@ -226,7 +239,7 @@ class Run:
     def one_state(self):
         a = self.args
         place, _, name = a.state.partition("/")
-        tree, promised, _ = check.build_state(a.log, a.base, int(place), name)
+        tree, promised, _ = check.build_state(a.log, int(place), name)
         keep = tempfile.mkdtemp(prefix="iorio-power-state-")
         tree.write(keep + "/state")
         shutil.copytree(keep + "/state", keep + "/recovered")
@@ -241,7 +254,7 @@ class Run:
 
     def replay(self):
         a = self.args
-        for v in self.checker.walk(a.log, a.base, step=a.prefix_step, subsets=a.subsets, seed=a.seed):
+        for v in self.checker.walk(a.log, step=a.prefix_step, subsets=a.subsets, seed=a.seed):
             self.keep(v)
 
 

@@ -6,6 +6,7 @@
  * POWER_MUTANT   no-fsync: do not log any sync; no-dirsync: none of a folder.
  *                So a node looks as if it forgot them, and the test must see it
  * POWER_KILL_AT  SIGKILL this process right after its n-th record
+ * POWER_KILL_WRITE                 ... after its n-th write: before a sync of it
  *
  * Threads: any. One mutex for the threads of a process and one lock of the log
  * file for the processes are held around the real call and its record, so that

@@ -30,8 +30,10 @@ static struct {
     char log_path[PATH_MAX];
     char dir[PATH_MAX];
     size_t dir_len;
-    long records;
-    long kill_at;
+    long records;    /* since the start */
+    long writes;     /* those of them that are a write */
+    long kill_at;    /* 0: never */
+    long kill_write; /* 0: never */
 } shim = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT, .log_fd = -1};
 
 /* ---- the log ---- */
@@ -93,7 +95,8 @@ void shim_enter(void)
 void shim_leave(void)
 {
     int e = errno;
-    if (shim.kill_at > 0 && shim.records >= shim.kill_at) raise(SIGKILL);
+    bool die = shim.kill_at > 0 && shim.records >= shim.kill_at;
+    if (die || (shim.kill_write > 0 && shim.writes >= shim.kill_write)) raise(SIGKILL);
     lock_file(F_UNLCK);
     pthread_mutex_unlock(&shim.lock);
     errno = e;
@@ -127,6 +130,7 @@ void shim_put_data(const char *line, const struct iovec *iov, int count, size_t 
     if (raw_write(shim.log_fd, buf, at) != (ssize_t)at) shim_die("cannot write the log");
     free(buf);
     shim.records++;
+    if (count > 0) shim.writes++;
     errno = e;
 }
 
@@ -151,6 +155,12 @@ static void after_fork(void)
     pthread_mutex_unlock(&shim.lock);
 }
 
+static long number_of(const char *variable)
+{
+    const char *text = getenv(variable);
+    return text == NULL ? 0 : atol(text);
+}
+
 static void set_up(void)
 {
     const char *dir = getenv("POWER_DIR");
@@ -163,7 +173,6 @@ static void set_up(void)
     const char *mutant = getenv("POWER_MUTANT");
     shim.no_fsync = mutant != NULL && strcmp(mutant, "no-fsync") == 0;
     shim.no_dirsync = mutant != NULL && strcmp(mutant, "no-dirsync") == 0;
-    const char *kill_at = getenv("POWER_KILL_AT");
     struct stat st;
     if (stat(shim.dir, &st) != 0) shim_die("POWER_DIR");
     open_log();
@@ -171,7 +180,8 @@ static void set_up(void)
     shim_enter();
     shim_put("start %d %lu", (int)getpid(), (unsigned long)st.st_ino);
     shim.records = 0;
-    shim.kill_at = kill_at == NULL ? 0 : atol(kill_at);
+    shim.kill_at = number_of("POWER_KILL_AT");
+    shim.kill_write = number_of("POWER_KILL_WRITE");
     shim.on = true;
     shim_leave();
 }

@@ -189,77 +189,78 @@ static void other_facts(void **state)
     policy_unref(p);
 }
 
+static const struct {
+    const char *key;
+    const char *value;
+} bad_list[] = {
+    {"user", FACTS_USER("[]")},
+    {"user|", FACTS_USER("[]")},
+    {"user|a|b", FACTS_USER("[]")},
+    {"user|a\x01", FACTS_USER("[]")},
+    {"user|a", ""},
+    {"user|a", "{"},
+    {"user|a", "[]"},
+    {"user|a", "7"},
+    {"user|a", "{}"},
+    {"user|a", FACTS_USER("[]") " x"},
+    {"user|a", FACTS_USER("{}")},
+    {"user|a", FACTS_USER("[1]")},
+    {"user|a", FACTS_USER("[\"\"]")},
+    {"user|a", FACTS_USER("[\"g\\u001f\"]")},
+    {"user|a", FACTS_USER("[\"g\\u0000\"]")},
+    {"user|a", FACTS_USER("[],\"credential\":8")},
+    {"user|a", "{\"password\":\"plain\",\"credential\":1,\"groups\":[]}"},
+    {"user|a", "{\"password\":7,\"credential\":1,\"groups\":[]}"},
+    {"user|a", "{\"password\":\"" FACTS_HASH "\",\"credential\":-1,\"groups\":[]}"},
+    {"user|a", "{\"password\":\"" FACTS_HASH "\",\"credential\":1.5,\"groups\":[]}"},
+    {"user|a", "{\"password\":\"" FACTS_HASH "\",\"credential\":\"1\",\"groups\":[]}"},
+    {"user|a", "{\"password\":\"" FACTS_HASH "\",\"credential\":1}"},
+    {"group", "{\"groups\":[]}"},
+    {"group|", "{\"groups\":[]}"},
+    {"group|g", "{}"},
+    {"group|g", "{\"groups\":\"h\"}"},
+    {"grant", "{\"perms\":[]}"},
+    {"grant|user|a|any|", "{\"perms\":[]}"},
+    {"grant|user|a|any|||", "{\"perms\":[]}"},
+    {"grant|robot|a|any||", "{\"perms\":[]}"},
+    {"grant|all|*|any||", "{\"perms\":[]}"},
+    {"grant|user||any||", "{\"perms\":[]}"},
+    {"grant|group||any||", "{\"perms\":[]}"},
+    {"grant|user|a|planet||", "{\"perms\":[]}"},
+    {"grant|user|a|any|b|", "{\"perms\":[]}"},
+    {"grant|user|a|any||s", "{\"perms\":[]}"},
+    {"grant|user|a|bucket||", "{\"perms\":[]}"},
+    {"grant|user|a|bucket|b|s", "{\"perms\":[]}"},
+    {"grant|user|a|stream|b|", "{\"perms\":[]}"},
+    {"grant|user|a|stream||s", "{\"perms\":[]}"},
+    {"grant|user|a|bucket|b\x02|", "{\"perms\":[]}"},
+    {"grant|user|a|any||", "{}"},
+    {"grant|user|a|any||", "{\"perms\":\"get\"}"},
+    {"grant|user|a|any||", "{\"perms\":[\"fly\"]}"},
+    {"grant|user|a|any||", "{\"perms\":[\"GET\"]}"},
+    {"grant|user|a|any||", "{\"perms\":[\"get\\u0000\"]}"},
+    {"grant|user|a|any||", "{\"perms\":[null]}"},
+    {"bootstrap", ""},
+    {"bootstrap|x", "{}"},
+};
+
 /* What: no fact of ours that cannot be read is passed over: each is CORRUPT, the
  *       reason names its key, and no policy comes out. */
 static void bad_facts(void **state)
 {
     (void)state;
-    static const struct {
-        const char *key;
-        const char *value;
-    } bad[] = {
-        {"user", FACTS_USER("[]")},
-        {"user|", FACTS_USER("[]")},
-        {"user|a|b", FACTS_USER("[]")},
-        {"user|a\x01", FACTS_USER("[]")},
-        {"user|a", ""},
-        {"user|a", "{"},
-        {"user|a", "[]"},
-        {"user|a", "7"},
-        {"user|a", "{}"},
-        {"user|a", FACTS_USER("[]") " x"},
-        {"user|a", FACTS_USER("{}")},
-        {"user|a", FACTS_USER("[1]")},
-        {"user|a", FACTS_USER("[\"\"]")},
-        {"user|a", FACTS_USER("[\"g\\u001f\"]")},
-        {"user|a", FACTS_USER("[\"g\\u0000\"]")},
-        {"user|a", FACTS_USER("[],\"credential\":8")},
-        {"user|a", "{\"password\":\"plain\",\"credential\":1,\"groups\":[]}"},
-        {"user|a", "{\"password\":7,\"credential\":1,\"groups\":[]}"},
-        {"user|a", "{\"password\":\"" FACTS_HASH "\",\"credential\":-1,\"groups\":[]}"},
-        {"user|a", "{\"password\":\"" FACTS_HASH "\",\"credential\":1.5,\"groups\":[]}"},
-        {"user|a", "{\"password\":\"" FACTS_HASH "\",\"credential\":\"1\",\"groups\":[]}"},
-        {"user|a", "{\"password\":\"" FACTS_HASH "\",\"credential\":1}"},
-        {"group", "{\"groups\":[]}"},
-        {"group|", "{\"groups\":[]}"},
-        {"group|g", "{}"},
-        {"group|g", "{\"groups\":\"h\"}"},
-        {"grant", "{\"perms\":[]}"},
-        {"grant|user|a|any|", "{\"perms\":[]}"},
-        {"grant|user|a|any|||", "{\"perms\":[]}"},
-        {"grant|robot|a|any||", "{\"perms\":[]}"},
-        {"grant|all|*|any||", "{\"perms\":[]}"},
-        {"grant|user||any||", "{\"perms\":[]}"},
-        {"grant|group||any||", "{\"perms\":[]}"},
-        {"grant|user|a|planet||", "{\"perms\":[]}"},
-        {"grant|user|a|any|b|", "{\"perms\":[]}"},
-        {"grant|user|a|any||s", "{\"perms\":[]}"},
-        {"grant|user|a|bucket||", "{\"perms\":[]}"},
-        {"grant|user|a|bucket|b|s", "{\"perms\":[]}"},
-        {"grant|user|a|stream|b|", "{\"perms\":[]}"},
-        {"grant|user|a|stream||s", "{\"perms\":[]}"},
-        {"grant|user|a|bucket|b\x02|", "{\"perms\":[]}"},
-        {"grant|user|a|any||", "{}"},
-        {"grant|user|a|any||", "{\"perms\":\"get\"}"},
-        {"grant|user|a|any||", "{\"perms\":[\"fly\"]}"},
-        {"grant|user|a|any||", "{\"perms\":[\"GET\"]}"},
-        {"grant|user|a|any||", "{\"perms\":[\"get\\u0000\"]}"},
-        {"grant|user|a|any||", "{\"perms\":[null]}"},
-        {"bootstrap", ""},
-        {"bootstrap|x", "{}"},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof bad_list / sizeof bad_list[0]; i++) {
         struct facts f = {0};
         struct policy *p = NULL;
         struct ior_why why = {""};
         facts_add(&f, "user|zoe", FACTS_USER("[\"g\"]"));
-        facts_add(&f, bad[i].key, bad[i].value);
+        facts_add(&f, bad_list[i].key, bad_list[i].value);
         facts_add(&f, "grant|user|zoe|stream|b|s", "{\"perms\":[\"get\"]}");
         if (policy_build(f.all, f.count, &p, &why) != IOR_E_CORRUPT)
-            fail_msg("accepted: %s = %s", bad[i].key, bad[i].value);
+            fail_msg("accepted: %s = %s", bad_list[i].key, bad_list[i].value);
         assert_null(p);
         char shown[128];
-        snprintf(shown, sizeof shown, "fact %s: ", bad[i].key);
+        snprintf(shown, sizeof shown, "fact %s: ", bad_list[i].key);
         for (char *c = shown; *c != 0; c++) {
             if (*c == '|') *c = '/';
             if (*c == 1 || *c == 2) *c = '?';
