@@ -66,6 +66,11 @@ void journal_set_wake(struct journal *j, void (*wake)(void *ctx), void *ctx)
     j->wake_ctx = ctx;
 }
 
+void journal_set_pause(struct journal *j, void (*pause)(unsigned ms))
+{
+    j->pause = pause;
+}
+
 enum ior_err journal_submit(struct journal *j, struct journal_req *req)
 {
     IOR_CHECK_MAGIC(j, JOURNAL_MAGIC);
@@ -230,6 +235,7 @@ void journal_finish(struct journal *j)
     metric_add(METRIC_journal_sync_us, now_us - j->batch_started_us);
     metric_add(METRIC_journal_bytes, batch_bytes(j->batch_length_bytes));
     j->position_bytes += batch_bytes(j->batch_length_bytes);
+    atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);
     j->next_number++;
     j->last_write_us = now_us;
     j->mark_due = !ior_queue_empty(&j->batch);

@@ -79,6 +79,9 @@ void journal_prepare(struct journal *j);
 bool journal_wants_prepare(struct journal *j);
 /* No more submits; after what waits is done, a MARK. */
 void journal_close(struct journal *j);
+/* How a thread waits between two pieces of a segment that nobody waits for; set
+ * before the start. NULL: not at all. */
+void journal_set_pause(struct journal *j, void (*pause)(unsigned ms));
 /* Called (any thread) when begin has something to do; set before the start. */
 void journal_set_wake(struct journal *j, void (*wake)(void *ctx), void *ctx);
 /* Segments below this one hold nothing that is needed: one is kept for recycling,

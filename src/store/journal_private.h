@@ -36,6 +36,9 @@ struct journal {
     pthread_mutex_t prepare_lock; /* one maker of segments at a time */
     void (*wake)(void *ctx);
     void *wake_ctx;
+    void (*pause)(unsigned ms);
+    _Atomic uint64_t fill_bytes; /* how far the active segment is written */
+    _Atomic bool hurry;          /* the writer waits for the next segment */
 
     /* The writer's own. */
     struct segment active;

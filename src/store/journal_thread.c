@@ -47,6 +47,12 @@ static void sleep_on(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t us)
     pthread_cond_timedwait(cond, lock, &until);
 }
 
+static void pause_ms(unsigned ms)
+{
+    struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+    nanosleep(&t, NULL);
+}
+
 static void *write_batches(void *arg)
 {
     struct journal_thread *t = arg;
@@ -98,6 +104,7 @@ enum ior_err journal_thread_start(struct journal *j, struct journal_thread **ret
     pthread_cond_init(&t->make_wake, &attr);
     pthread_condattr_destroy(&attr);
     journal_set_wake(j, wake, t);
+    journal_set_pause(j, pause_ms);
     if (pthread_create(&t->writer, NULL, write_batches, t) != 0) {
         free(t);
         return IOR_E_NOMEM;

@@ -22,6 +22,7 @@ enum {
     DIRECT_BYTES = 16 << 10,
     STAGING_KEEP_BYTES = 1 << 20,
     IOVECS_MAX = 1000,
+    PACE_MS = 10,
 };
 
 static struct journal_req *req_of(struct ior_link *l)
@@ -176,6 +177,16 @@ bool journal_wants_prepare(struct journal *j)
     return wants;
 }
 
+/* Between two pieces of the next segment: give way to the syncs of the active one,
+ * unless somebody waits for it or it is less complete than the active one is full. */
+static void pace_wait(void *ctx, uint64_t done_bytes, uint64_t size_bytes)
+{
+    struct journal *j = ctx;
+    uint64_t fill_bytes = atomic_load_explicit(&j->fill_bytes, memory_order_relaxed);
+    bool behind = fill_bytes > done_bytes && done_bytes < size_bytes;
+    if (j->pause != NULL && !behind && !atomic_load(&j->hurry)) j->pause(PACE_MS);
+}
+
 /* prepare_lock held. */
 static enum ior_err make_spare(struct journal *j)
 {
@@ -192,7 +203,8 @@ static enum ior_err make_spare(struct journal *j)
 
     struct segment s = {0};
     enum ior_err err = segment_make(j->params.disk, seq, j->params.segment_bytes,
-                                    j->params.node_id, recycle_seq, &s);
+                                    j->params.node_id, recycle_seq,
+                                    (struct segment_pace){pace_wait, j}, &s);
     pthread_mutex_lock(&j->lock);
     bool was_full = j->full_since_us != 0;
     j->full_since_us = 0;
@@ -225,6 +237,7 @@ void journal_prepare(struct journal *j)
 /* The next segment becomes the active one; made here if nobody did before. */
 enum ior_err journal_roll(struct journal *j, uint64_t need_bytes)
 {
+    atomic_store(&j->hurry, true);
     pthread_mutex_lock(&j->prepare_lock);
     enum ior_err err = make_spare(j);
     uint64_t want_bytes = JOURNAL_PAGE_BYTES + need_bytes;
@@ -237,7 +250,9 @@ enum ior_err journal_roll(struct journal *j, uint64_t need_bytes)
         j->spare = (struct segment){0};
         pthread_mutex_unlock(&j->lock);
         j->position_bytes = JOURNAL_PAGE_BYTES;
+        atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);
     }
+    atomic_store(&j->hurry, false);
     pthread_mutex_unlock(&j->prepare_lock);
     if (err == IOR_OK && j->wake != NULL) j->wake(j->wake_ctx); /* the next spare */
     return err;

@@ -43,8 +43,10 @@ bool segment_name_parse(const char *name, uint64_t *ret_seq)
     return true;
 }
 
-static enum ior_err fill_zeros(struct disk_file *f, uint64_t from, uint64_t to)
+static enum ior_err fill_zeros(struct disk_file *f, uint64_t from, uint64_t to,
+                               struct segment_pace pace)
 {
+    uint64_t size_bytes = to;
     uint8_t *zeros = calloc(1, FILL_BYTES);
     if (zeros == NULL) return IOR_E_NOMEM;
     enum ior_err err = IOR_OK;
@@ -52,6 +54,8 @@ static enum ior_err fill_zeros(struct disk_file *f, uint64_t from, uint64_t to)
         size_t n = to - from < FILL_BYTES ? (size_t)(to - from) : FILL_BYTES;
         err = disk_write_buf(f, from, zeros, n);
         from += n;
+        if (err == IOR_OK) err = disk_sync(f);
+        if (err == IOR_OK && pace.wait != NULL) pace.wait(pace.ctx, from, size_bytes);
     }
     free(zeros);
     return err;
@@ -74,10 +78,10 @@ static enum ior_err write_head(const struct segment *s, const uint8_t node_id[NO
 }
 
 static enum ior_err fill_and_name(struct disk *d, struct segment *s, bool recycled,
-                                  const uint8_t node_id[NODE_ID_BYTES])
+                                  struct segment_pace pace, const uint8_t node_id[NODE_ID_BYTES])
 {
     char name[DISK_PATH_MAX];
-    enum ior_err err = recycled ? IOR_OK : fill_zeros(s->file, 0, s->size_bytes);
+    enum ior_err err = recycled ? IOR_OK : fill_zeros(s->file, 0, s->size_bytes, pace);
     if (err == IOR_OK) err = write_head(s, node_id);
     if (err != IOR_OK) return err;
     segment_name(s->seq, name);
@@ -88,7 +92,7 @@ static enum ior_err fill_and_name(struct disk *d, struct segment *s, bool recycl
 
 enum ior_err segment_make(struct disk *d, uint64_t seq, uint64_t size_bytes,
                           const uint8_t node_id[NODE_ID_BYTES], uint64_t recycle_seq,
-                          struct segment *ret)
+                          struct segment_pace pace, struct segment *ret)
 {
     IOR_ASSERT(size_bytes % JOURNAL_PAGE_BYTES == 0 && size_bytes >= 2 * JOURNAL_PAGE_BYTES);
     enum ior_err err;
@@ -102,7 +106,7 @@ enum ior_err segment_make(struct disk *d, uint64_t seq, uint64_t size_bytes,
     }
     struct segment s = {.seq = seq, .salt = rand_u64(), .size_bytes = size_bytes};
     err = disk_open(d, prepare_path, DISK_WRITE | DISK_CREATE, &s.file);
-    if (err == IOR_OK) err = fill_and_name(d, &s, recycle_seq != 0, node_id);
+    if (err == IOR_OK) err = fill_and_name(d, &s, recycle_seq != 0, pace, node_id);
     if (err != IOR_OK) {
         disk_close(s.file);
         enum ior_err gone = disk_unlink(d, prepare_path);
@@ -162,8 +166,7 @@ enum ior_err segment_grow(struct segment *s, uint64_t size_bytes,
                           const uint8_t node_id[NODE_ID_BYTES])
 {
     IOR_ASSERT(size_bytes > s->size_bytes && size_bytes % JOURNAL_PAGE_BYTES == 0);
-    enum ior_err err = fill_zeros(s->file, s->size_bytes, size_bytes);
-    if (err == IOR_OK) err = disk_sync(s->file);
+    enum ior_err err = fill_zeros(s->file, s->size_bytes, size_bytes, (struct segment_pace){NULL, NULL});
     if (err != IOR_OK) {
         enum ior_err back = disk_truncate(s->file, s->size_bytes);
         return back == IOR_OK ? err : back;

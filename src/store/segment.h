@@ -47,10 +47,16 @@ void segment_name(uint64_t seq, char out[DISK_PATH_MAX]);
 bool segment_name_parse(const char *name, uint64_t *ret_seq);
 /* A new segment, pre-written and synced, ready for use. recycle: a closed segment
  * of the same size whose blocks are used again (0: none).
+ * The zeros go in pieces that are synced one by one, so that they do not pile up in
+ * front of the syncs of the active segment; between two pieces pace() may wait.
  * NOSPC (nothing is left behind), IO, NOMEM. Thread: any, may take seconds. */
+struct segment_pace {
+    void (*wait)(void *ctx, uint64_t done_bytes, uint64_t size_bytes); /* NULL: never */
+    void *ctx;
+};
 IOR_MUST_CHECK enum ior_err segment_make(struct disk *d, uint64_t seq, uint64_t size_bytes,
                                          const uint8_t node_id[NODE_ID_BYTES], uint64_t recycle_seq,
-                                         struct segment *ret);
+                                         struct segment_pace pace, struct segment *ret);
 /* An existing one. CORRUPT, VERSION, FOREIGN (another node's), IO with *why. */
 IOR_MUST_CHECK enum ior_err segment_open(struct disk *d, uint64_t seq,
                                          const uint8_t node_id[NODE_ID_BYTES], struct segment *ret,

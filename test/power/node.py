@@ -291,7 +291,7 @@ def trace(node, seed, appends, births=(), connections=4):
     quiet = writes_since_start(node.log.path)
     node.stop()
     for i in (3, 4):  # dies between a write and its sync
-        if node.start({"POWER_KILL_WRITE": str(quiet + rng.randrange(2, part // 2))}):
+        if node.start({"POWER_KILL_WRITE": str(quiet + rng.randrange(2, max(part // 2, 4)))}):
             acked += Writers(node, seed, i, connections, part, 0, may_die=True).join()
         if node.process.poll() is None:
             node.kill()

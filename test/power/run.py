@@ -172,7 +172,7 @@ class Run:
                 n.log.close()
             self.must_be_complete(n.log.path, n.box)
             died = [i for i, r in enumerate(disk.read_log(n.log.path)) if r.kind == "start"][-1]
-            for v in self.checker.walk(n.log.path, step=7, subsets=self.args.subsets, seed=self.args.seed, first=died):
+            for v in self.checker.walk(n.log.path, step=13, subsets=self.args.subsets - 1, seed=self.args.seed, first=died):
                 self.keep(v)
             shutil.rmtree(n.box)
         if self.args.kills:
