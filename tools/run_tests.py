@@ -262,9 +262,8 @@ class Runner:
             env["IORIO_TEST_SLOW"] = str(SLOWNESS[build])
             env["ASAN_OPTIONS"] = "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1"
             env["UBSAN_OPTIONS"] = "halt_on_error=1:print_stacktrace=1"
-            suppressions = f"{ROOT}/test/tsan.supp"
-            env["TSAN_OPTIONS"] = "halt_on_error=1:second_deadlock_stack=1" + (
-                f":suppressions={suppressions}" if os.path.exists(suppressions) else "")
+            env["LSAN_OPTIONS"] = "print_suppressions=0" + suppressions("lsan")
+            env["TSAN_OPTIONS"] = "halt_on_error=1:second_deadlock_stack=1" + suppressions("tsan")
         return env
 
     def integration(self, build, patterns=("[0-9][0-9]_*",), label=""):
@@ -365,6 +364,12 @@ def without_random_addresses(build):
         if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
             return command
     return []
+
+
+def suppressions(sanitizer):
+    """The option that names the file of what a sanitizer must not report, when there is one."""
+    path = f"{ROOT}/test/{sanitizer}.supp"
+    return f":suppressions='{path}'" if os.path.exists(path) else ""
 
 
 def read_testlog(path):

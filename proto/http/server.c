@@ -133,6 +133,9 @@ static void configure(struct http_server *s)
 {
     const struct config *c = s->app->config;
     h2o_config_init(&s->config);
+    /* Bodies stay in memory: h2o would put large ones into a sparse file in /tmp, and
+     * a full /tmp would end the process. */
+    h2o_socket_buffer_mmap_settings.threshold = SIZE_MAX;
     s->config.server_name = h2o_iovec_init(H2O_STRLIT("iorio"));
     s->config.http1.req_timeout = c->http_idle_timeout;
     s->config.http1.upgrade_to_http2 = 0;
@@ -158,8 +161,10 @@ static enum ior_err worker_setup(struct http_server *s, struct http_worker *hw, 
     hw->evloop = h2o_evloop_create();
     h2o_context_init(&hw->context, hw->evloop, &s->config);
     hw->accept = (h2o_accept_ctx_t){.ctx = &hw->context, .hosts = s->config.hosts};
-    hw->uv_watch =
-        h2o_evloop_socket_create(hw->evloop, loop_backend_fd(loop), H2O_SOCKET_FLAG_DONT_READ);
+    /* A descriptor of its own for the same epoll, for h2o closes what it watched. */
+    int uv_fd = dup(loop_backend_fd(loop));
+    if (uv_fd < 0) return IOR_E_NOMEM;
+    hw->uv_watch = h2o_evloop_socket_create(hw->evloop, uv_fd, H2O_SOCKET_FLAG_DONT_READ);
     hw->uv_watch->data = hw;
     h2o_socket_read_start(hw->uv_watch, on_uv_ready);
     loop_set_poller(loop, (struct poller){poll_wait, poll_busy, hw});
@@ -346,9 +351,10 @@ void http_server_free(struct http_server *s)
         if (hw->listener == NULL && hw->listen_fd >= 0 && !hw->stopping) close(hw->listen_fd);
         token_cache_free(hw->tokens);
         free(hw->slots);
-        if (!quiet || hw->evloop == NULL) continue;
-        h2o_socket_read_stop(hw->uv_watch);
+        if (!quiet || hw->uv_watch == NULL) continue;
         h2o_context_dispose(&hw->context);
+        h2o_socket_close(hw->uv_watch);
+        h2o_evloop_destroy(hw->evloop);
     }
     if (quiet) h2o_config_dispose(&s->config);
     free(s->app->workers);

@@ -17,7 +17,7 @@
 
 /* What a read knows about its request beside the ticket (read.user). */
 enum { USER_TICKET, USER_FLAGS };
-enum get_flags { GET_NDJSON = 1, GET_STARTED = 2, GET_RAW = 4 };
+enum get_flags { GET_NDJSON = 1, GET_STARTED = 2, GET_HEAD_CUT = 4 };
 
 static const char type_json[] = "application/json";
 static const char type_ndjson[] = "application/x-ndjson";
@@ -104,6 +104,12 @@ static void reply_first(struct http_call *call, struct read *r)
     call_add_header_u64(call, "iorio-low", r->low);
     call_add_header_u64(call, "iorio-high", r->high);
     add_disposition(call);
+    if ((r->user[USER_FLAGS] & GET_HEAD_CUT) != 0) {
+        ior_buf_done(&out);
+        call_stream_start(call, 200, type, stream_get_next, r, free_read_state);
+        call_stream_send(call, &out, true);
+        return;
+    }
     if (r->next == 0 || call->is_head) {
         call_reply_buf(call, 200, type, &out);
         read_free(r);
@@ -164,7 +170,12 @@ void route_stream_get(struct http_call *call)
     bool ndjson = answer == ANSWER_NDJSON;
     r->user[USER_FLAGS] = ndjson ? GET_NDJSON : 0;
     take_range(call, r, ndjson ? UINT64_MAX : call->app->config->streams_read_max);
-    if (call->is_head && r->limit > 1) r->limit = 1; /* only the headers are wanted */
+    if (call->is_head && r->limit > 1) {
+        /* Only the headers are wanted; the length of what is not read is not known, and
+         * a wrong Content-Length is worse than none (RFC 9110 section 8.6). */
+        r->limit = 1;
+        r->user[USER_FLAGS] |= GET_HEAD_CUT;
+    }
     submit(call, r, stream_get_visited);
 }
 

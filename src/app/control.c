@@ -49,7 +49,7 @@ static void be_daemon(const struct config *c, const char *config_file, int log_f
     dup2(log_fd, STDERR_FILENO);
     struct run_options o = {
         .config = c, .config_file = config_file, .foreground = false, .notify_fd = notify_fd};
-    exit(run_node(&o));
+    exit((int)run_node(&o));
 }
 
 enum exit_code control_start(const struct config *c, const char *config_file)

@@ -65,6 +65,8 @@ bool disk_sim_failed(struct disk *d);
 /* The power fails at the n-th changing operation from now on, in the middle of it:
  * it and everything after it fails with IO. n = 0: never. */
 void disk_sim_crash_at(struct disk *d, uint64_t n);
+/* It fails now. */
+void disk_sim_kill(struct disk *d);
 bool disk_sim_is_dead(struct disk *d);
 /* The process is gone (all files are closed): the next one finds this. Clears
  * the fail rule and the crash point. */

@@ -226,6 +226,11 @@ void disk_sim_crash_at(struct disk *d, uint64_t n)
     sim_disk_of(d)->crash_in = n;
 }
 
+void disk_sim_kill(struct disk *d)
+{
+    sim_disk_of(d)->dead = true;
+}
+
 bool disk_sim_is_dead(struct disk *d)
 {
     return sim_disk_of(d)->dead;

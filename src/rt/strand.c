@@ -48,11 +48,12 @@ static void schedule(struct strand *s)
     ior_queue_push(&worker_current()->strands, &s->link);
 }
 
-/* Lock held, state RUNNING; returns with the lock released. */
-static void run_waiting(struct strand *s)
+/* Lock held, state RUNNING; returns with the lock released. `n` messages of this
+ * visit have run already. */
+static void run_waiting(struct strand *s, unsigned n)
 {
     uint64_t start_us = 0;
-    for (unsigned n = 0;; n++) {
+    for (;; n++) {
         struct ior_queue *q = ior_queue_empty(&s->first) ? &s->second : &s->first;
         struct ior_link *l = ior_queue_empty(q) ? NULL : q->head;
         if (l == NULL) {
@@ -88,7 +89,7 @@ void strand_visit(struct strand *s)
     IOR_ASSERT(s->state == STRAND_SCHEDULED);
     s->state = STRAND_RUNNING;
     inside = s;
-    run_waiting(s);
+    run_waiting(s, 0);
     inside = NULL;
 }
 
@@ -104,7 +105,7 @@ static enum ior_err post(struct strand *s, struct msg *m, bool completion)
         inside = s;
         m->run(m);
         pthread_mutex_lock(&s->lock);
-        run_waiting(s);
+        run_waiting(s, 1);
         inside = NULL;
         return IOR_OK;
     }

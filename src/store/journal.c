@@ -23,6 +23,8 @@ enum ior_err journal_open(const struct journal_params *p, struct journal **ret, 
 {
     enum ior_err err = disk_mkdir(p->disk, JOURNAL_DIR);
     if (err == IOR_OK) err = disk_sync_dir(p->disk, ".");
+    /* Names that a killed process made or removed are seen, but not yet sure. */
+    if (err == IOR_OK) err = disk_sync_dir(p->disk, JOURNAL_DIR);
     if (err != IOR_OK) return ior_why_set(why, err, "cannot make the folder " JOURNAL_DIR);
     struct journal *j = calloc(1, sizeof *j);
     struct journal_port *ports = calloc(p->worker_count, sizeof *ports);

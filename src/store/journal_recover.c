@@ -141,7 +141,7 @@ static enum ior_err damage(struct recovery *rec, uint64_t offset, uint64_t highe
 {
     char name[DISK_PATH_MAX];
     char higher[DISK_PATH_MAX];
-    segment_name(rec->reader.segment->seq, name);
+    segment_name(rec->journal->active.seq, name);
     segment_name(higher_seq, higher);
     return ior_why_set(rec->why, IOR_E_CORRUPT,
                        "%s: damage at offset %" PRIu64 ": batch %" PRIu64
@@ -294,13 +294,13 @@ static enum ior_err step_segment(struct recovery *rec, bool *ret_stepped)
     reader_aim(&rec->reader, &next);
     err = head_at(&rec->reader, JOURNAL_PAGE_BYTES, &h, &is);
     bool goes_on = is && (h.number == j->next_number || j->next_number == 0);
+    reader_aim(&rec->reader, &j->active);
     if (err != IOR_OK || !goes_on) {
         segment_close(&next);
         return err;
     }
     segment_close(&j->active);
     j->active = next;
-    reader_aim(&rec->reader, &j->active);
     *ret_stepped = true;
     return IOR_OK;
 }

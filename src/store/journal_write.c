@@ -196,16 +196,16 @@ static enum ior_err make_spare(struct journal *j)
                 clock_mono_us() - j->full_since_us < JOURNAL_NOSPC_RETRY_MS * 1000u;
     uint64_t seq = j->last_seq + 1;
     uint64_t recycle_seq = j->recycle_seq;
-    j->recycle_seq = 0;
     pthread_mutex_unlock(&j->lock);
     if (have) return IOR_OK;
     if (wait) return IOR_E_NOSPC;
 
     struct segment s = {0};
     enum ior_err err = segment_make(j->params.disk, seq, j->params.segment_bytes,
-                                    j->params.node_id, recycle_seq,
+                                    j->params.node_id, &recycle_seq,
                                     (struct segment_pace){pace_wait, j}, &s);
     pthread_mutex_lock(&j->lock);
+    j->recycle_seq = recycle_seq;
     bool was_full = j->full_since_us != 0;
     j->full_since_us = 0;
     if (err == IOR_OK) {

@@ -91,22 +91,25 @@ static enum ior_err fill_and_name(struct disk *d, struct segment *s, bool recycl
 }
 
 enum ior_err segment_make(struct disk *d, uint64_t seq, uint64_t size_bytes,
-                          const uint8_t node_id[NODE_ID_BYTES], uint64_t recycle_seq,
+                          const uint8_t node_id[NODE_ID_BYTES], uint64_t *recycle_seq,
                           struct segment_pace pace, struct segment *ret)
 {
     IOR_ASSERT(size_bytes % JOURNAL_PAGE_BYTES == 0 && size_bytes >= 2 * JOURNAL_PAGE_BYTES);
     enum ior_err err;
-    if (recycle_seq != 0) {
+    bool recycled = *recycle_seq != 0;
+    if (recycled) {
         char old[DISK_PATH_MAX];
-        segment_name(recycle_seq, old);
+        segment_name(*recycle_seq, old);
         err = disk_rename(d, old, prepare_path);
+        if (err != IOR_OK) return err;
+        *recycle_seq = 0;
         /* The old name must be gone for good before the new one appears. */
-        if (err == IOR_OK) err = disk_sync_dir(d, JOURNAL_DIR);
+        err = disk_sync_dir(d, JOURNAL_DIR);
         if (err != IOR_OK) return err;
     }
     struct segment s = {.seq = seq, .salt = rand_u64(), .size_bytes = size_bytes};
     err = disk_open(d, prepare_path, DISK_WRITE | DISK_CREATE, &s.file);
-    if (err == IOR_OK) err = fill_and_name(d, &s, recycle_seq != 0, pace, node_id);
+    if (err == IOR_OK) err = fill_and_name(d, &s, recycled, pace, node_id);
     if (err != IOR_OK) {
         disk_close(s.file);
         enum ior_err gone = disk_unlink(d, prepare_path);

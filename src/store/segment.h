@@ -45,8 +45,9 @@ struct batch_head {
 void segment_name(uint64_t seq, char out[DISK_PATH_MAX]);
 /* Is this the name of a segment (without the folder)? */
 bool segment_name_parse(const char *name, uint64_t *ret_seq);
-/* A new segment, pre-written and synced, ready for use. recycle: a closed segment
- * of the same size whose blocks are used again (0: none).
+/* A new segment, pre-written and synced, ready for use. *recycle_seq: a closed segment
+ * of the same size whose blocks are used again (0: none); set to 0 once it has lost
+ * its name, whatever happens then.
  * The zeros go in pieces that are synced one by one, so that they do not pile up in
  * front of the syncs of the active segment; between two pieces pace() may wait.
  * NOSPC (nothing is left behind), IO, NOMEM. Thread: any, may take seconds. */
@@ -55,7 +56,7 @@ struct segment_pace {
     void *ctx;
 };
 IOR_MUST_CHECK enum ior_err segment_make(struct disk *d, uint64_t seq, uint64_t size_bytes,
-                                         const uint8_t node_id[NODE_ID_BYTES], uint64_t recycle_seq,
+                                         const uint8_t node_id[NODE_ID_BYTES], uint64_t *recycle_seq,
                                          struct segment_pace pace, struct segment *ret);
 /* An existing one. CORRUPT, VERSION, FOREIGN (another node's), IO with *why. */
 IOR_MUST_CHECK enum ior_err segment_open(struct disk *d, uint64_t seq,

@@ -254,7 +254,6 @@ class Verbs(unittest.TestCase):
         self.assertEqual((ended.returncode, ended.stdout), (OK, "pong\n"), ended)
         ended = self.verb("stop")
         self.assertEqual(ended.returncode, OK, ended)
-        self.assertFalse(alive(self.node.process.pid))
         self.assertEqual(self.node.wait(), 0)
         self.assertEqual(self.verb("ping").returncode, FAILED)
 
@@ -390,12 +389,12 @@ class Daemon(unittest.TestCase):
         ended, second = self.verb("restart")
         self.assertEqual(ended.returncode, OK, ended)
         self.assertNotEqual(second, first)
-        self.assertFalse(alive(first))
+        wait_until("the process to end", lambda: not alive(first), STOP_S)
         with self.node.client() as client:
             self.assertEqual(client.post("b", "s", b"2")["id"], 2)
         ended, none = self.verb("stop")
         self.assertEqual((ended.returncode, none), (OK, None), ended)
-        self.assertFalse(alive(second))
+        wait_until("the process to end", lambda: not alive(second), STOP_S)
         ended, _ = self.verb("ping")
         self.assertEqual(ended.returncode, FAILED)
         self.assertGreater(os.path.getsize(self.node.conf["log.file"]), 0)

@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import statistics
 import sys
 import time
 import unittest
@@ -72,8 +71,8 @@ class Login(NodeCase):
             begin = time.perf_counter()
             self.assertEqual(self.login(username, "wrong").status, 401)
             return time.perf_counter() - begin
-        pairs = [(measure("admin"), measure("no-such-user")) for _ in range(9)]
-        there, not_there = (statistics.median(times) for times in zip(*pairs))
+        pairs = [(measure("admin"), measure("no-such-user")) for _ in range(12)]
+        there, not_there = (min(times) for times in zip(*pairs))  # what else runs here only adds
         self.assertTrue(0.6 < there / not_there < 1.6, (there, not_there))
         self.assertGreater(there, 0.005)
 

@@ -48,19 +48,23 @@ static void set_up(struct rig *r)
     worker_enter(&r->workers[0]);
 }
 
+void rig_init_with(struct rig *r, struct disk *take)
+{
+    *r = (struct rig){.disk = take};
+    set_up(r);
+}
+
 void rig_init(struct rig *r)
 {
-    *r = (struct rig){.mem = mem_disk_new()};
-    r->disk = mem_disk_super(r->mem);
-    set_up(r);
+    rig_init_with(r, disk_sim_new(1));
 }
 
 void rig_init_on(struct rig *r, const char *dir)
 {
-    *r = (struct rig){0};
-    enum ior_err err = disk_posix_open(dir, &r->disk, &r->why);
+    struct disk *disk = NULL;
+    enum ior_err err = disk_posix_open(dir, &disk, &r->why);
     IOR_ASSERT(err == IOR_OK);
-    set_up(r);
+    rig_init_with(r, disk);
 }
 
 enum ior_err rig_try_open(struct rig *r)

@@ -1,21 +1,20 @@
 /* test/lib/rig.h - a node that a test drives by hand, in one thread: it says when a
  * worker takes its turn and when the journal writes, and what time it is.
  * Life: rig_init, rig_open, ..., rig_close (a clean stop; open and close may be
- * repeated), rig_done. The disk is in memory (rig.mem) unless rig_init_on() gave a
- * folder. Two workers; the test is on worker 0 unless it says rig_enter().
+ * repeated), rig_done. The disk is a simulated one (rt/disk_sim.h) unless
+ * rig_init_on() gave a folder. Two workers; the test is on worker 0 unless it says rig_enter().
  * Nothing happens between the calls: a submitted append lies in the journal's queue
  * until rig_commit(). What cannot be (no memory, an open that fails) is an assertion. */
 #pragma once
 
 #include "core/iorio.h"
-#include "mem_disk.h"
 #include "rt/clock.h"
+#include "rt/disk_sim.h"
 
 enum { RIG_WORKERS = 2, RIG_WALL_MS = 1700000000 };
 
 struct rig {
     struct disk *disk;
-    struct mem_disk *mem; /* NULL on a real disk */
     struct worker workers[RIG_WORKERS];
     struct worker *worker_ptrs[RIG_WORKERS];
     struct node_params params; /* may be changed while the node is closed */
@@ -29,6 +28,8 @@ struct rig {
 };
 
 void rig_init(struct rig *r);
+/* With a disk of the caller's, which rig_done() frees. */
+void rig_init_with(struct rig *r, struct disk *take);
 void rig_init_on(struct rig *r, const char *dir);
 enum ior_err rig_try_open(struct rig *r);
 void rig_open(struct rig *r);
@@ -37,7 +38,8 @@ void rig_enter(struct rig *r, unsigned worker);
 bool rig_turn(struct rig *r);
 /* Turns until nobody has anything to do; the journal writes nothing. */
 void rig_turns(struct rig *r);
-/* The journal writes and syncs one batch, if one waits (or a MARK is due). False: nothing to write. */
+/* The journal writes and syncs one batch, if one waits (or a MARK is due). False: nothing to write.
+ */
 bool rig_commit(struct rig *r);
 /* Turns and batches until nothing is left to do. */
 void rig_settle(struct rig *r);

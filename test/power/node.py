@@ -87,10 +87,11 @@ class Node:
         self.launch(kill)
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
-            if kill and self.process.poll() == -signal.SIGKILL:
+            code = self.process.poll()
+            if kill and code == -signal.SIGKILL:
                 return False
-            if self.process.poll() is not None:
-                raise NodeError("the node ended with %d: %s" % (self.process.returncode, self.last_words()))
+            if code is not None:
+                raise NodeError("the node ended with %d: %s" % (code, self.last_words()))
             if self.read_run():
                 return True
             time.sleep(0.005)

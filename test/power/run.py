@@ -16,6 +16,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -55,8 +56,7 @@ def parse_args():
     a.kills = a.kills if a.kills is not None else (6 if quick else 60)
     a.binary = os.path.abspath(os.environ.get("IORIO_BIN") or os.path.join(a.build, "src/app/iorio"))
     a.checker = os.path.abspath(os.environ.get("IORIO_CHECK") or os.path.join(a.build, "test/power/recover_check"))
-    shims = [os.path.join(a.build, "test/power", n) for n in ("libpower_shim.so", "power_shim.so")]
-    a.shim = os.path.abspath(os.environ.get("POWER_SHIM") or next(filter(os.path.exists, shims), shims[0]))
+    a.shim = os.path.abspath(os.environ.get("POWER_SHIM") or os.path.join(a.build, "test/power/power_shim.so"))
     for what in (a.checker,) if a.log else (a.binary, a.checker, a.shim):
         if not os.path.exists(what):
             p.error("%s is missing: build first (IORIO_BIN, IORIO_CHECK, POWER_SHIM name others)" % what)
@@ -161,9 +161,10 @@ class Run:
     def kills(self):
         """A node that takes over what another one, killed, had written and not synced."""
         rng, before = random.Random("kills %d" % self.args.seed), self.checker.states
+        half = self.args.kills // 2
         for i in range(self.args.kills):
-            kill_at = i + 1 if i < self.args.kills // 2 else rng.randrange(i, 100)
-            n = self.new_node("kill-%d" % kill_at)
+            kill_at = i + 1 if i < half else rng.randrange(half, 100)
+            n = self.new_node("kill-%d-%d" % (i, kill_at))
             try:
                 node.trace_killed(n, self.args.seed, kill_at)
             finally:
@@ -171,7 +172,7 @@ class Run:
                     n.kill()
                 n.log.close()
             self.must_be_complete(n.log.path, n.box)
-            died = [i for i, r in enumerate(disk.read_log(n.log.path)) if r.kind == "start"][-1]
+            died = [place for place, r in enumerate(disk.read_log(n.log.path)) if r.kind == "start"][-1]
             for v in self.checker.walk(n.log.path, step=13, subsets=self.args.subsets - 1, seed=self.args.seed, first=died):
                 self.keep(v)
             shutil.rmtree(n.box)
@@ -260,6 +261,7 @@ class Run:
 
 def main():
     args = parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # so that everything is cleaned up
     run = Run(args)
     started, caught = time.monotonic(), True
     try:

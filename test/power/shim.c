@@ -37,6 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -694,6 +695,19 @@ int chmod(const char *path, mode_t mode)
     }
 MMAP(mmap)
 MMAP(mmap64)
+
+/* Bytes from file to file, past this process. */
+#define COPY(name, params, args, to)                                                               \
+    ssize_t name params                                                                            \
+    {                                                                                              \
+        struct stat st;                                                                            \
+        if (shim_tracked(to, &st)) put_unseen(#name, ".");                                         \
+        return REAL(name) args;                                                                    \
+    }
+COPY(copy_file_range, (int in, off64_t *at, int out, off64_t *to, size_t n, unsigned how),
+     (in, at, out, to, n, how), out)
+COPY(sendfile, (int out, int in, off_t *at, size_t n), (out, in, at, n), out)
+COPY(sendfile64, (int out, int in, off64_t *at, size_t n), (out, in, at, n), out)
 
 /* libuv calls some of these by number. */
 long syscall(long number, ...)

@@ -116,7 +116,8 @@ static void utf8_stays(void **state)
     assert_non_null(strstr(line, "user=j\xc3\xb6rg \xe2\x82\xac \xf0\x9f\x98\x80\n"));
 }
 
-/* What: a line that is too long is cut to 2,048 bytes or less and still ends with its one line break. */
+/* What: a line that is too long is cut to 2,048 bytes or less and still ends with its one line
+ * break. */
 static void long_lines_are_cut(void **state)
 {
     (void)state;

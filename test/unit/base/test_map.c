@@ -101,7 +101,8 @@ static void agrees_with_a_naive_table(void **state)
     for (uint64_t seed = 1; seed <= 3; seed++) run_against_model(seed, KEYS, spread);
 }
 
-/* What: the same holds when nearly all hashes collide, so that runs are long and removal must shift. */
+/* What: the same holds when nearly all hashes collide, so that runs are long and removal must
+ * shift. */
 static void survives_collisions(void **state)
 {
     (void)state;

@@ -78,7 +78,8 @@ static void check_row(char **at, const char *name, const char *help, bool counte
     const char *suffix = counter ? "_total" : "";
     snprintf(want, sizeof want, "# HELP iorio_%s%s %s", name, suffix, help);
     assert_string_equal(take_line(at), want);
-    snprintf(want, sizeof want, "# TYPE iorio_%s%s %s", name, suffix, counter ? "counter" : "gauge");
+    snprintf(want, sizeof want, "# TYPE iorio_%s%s %s", name, suffix,
+             counter ? "counter" : "gauge");
     assert_string_equal(take_line(at), want);
     const char *value = take_line(at);
     const int n = snprintf(want, sizeof want, "iorio_%s%s ", name, suffix);
@@ -88,7 +89,8 @@ static void check_row(char **at, const char *name, const char *help, bool counte
     assert_true(end != value + n && *end == 0);
 }
 
-/* What: the text has every row of metrics.def once, in exposition format 0.0.4, and nothing else. */
+/* What: the text has every row of metrics.def once, in exposition format 0.0.4, and nothing else.
+ */
 static void text_has_every_row(void **state)
 {
     (void)state;

@@ -124,8 +124,8 @@ static void work_there_done_here(void **state)
     job_queue_stop(queue);
 }
 
-/* What: with waiting_max jobs waiting behind the one that runs, the next is BUSY and stays the caller's;
- * once there is room it is taken, and all are done in the order of their submission. */
+/* What: with waiting_max jobs waiting behind the one that runs, the next is BUSY and stays the
+ * caller's; once there is room it is taken, and all are done in the order of their submission. */
 static void waiting_is_bounded(void **state)
 {
     (void)state;
@@ -149,8 +149,8 @@ static void waiting_is_bounded(void **state)
     job_queue_stop(queue);
 }
 
-/* What: stop waits until everything taken is worked off, refuses what comes later, and the answers are
- * in the worker's mailbox then. */
+/* What: stop waits until everything taken is worked off, refuses what comes later, and the answers
+ * are in the worker's mailbox then. */
 static void stop_drains(void **state)
 {
     (void)state;
@@ -195,7 +195,8 @@ static void look_around(struct job *j)
     ((struct task *)(void *)j)->worked++;
 }
 
-/* What: the thread has its name (cut to 15 bytes) and its niceness, and the caller keeps his own. */
+/* What: the thread has its name (cut to 15 bytes) and its niceness, and the caller keeps his own.
+ */
 static void thread_has_name_and_nice(void **state)
 {
     (void)state;

@@ -151,7 +151,8 @@ static void on_turn_end(void *ctx)
     turn_ends++;
 }
 
-/* What: a loop that was stopped before it ran returns at once, and what was posted to it is not lost. */
+/* What: a loop that was stopped before it ran returns at once, and what was posted to it is not
+ * lost. */
 static void stop_before_run_counts(void **state)
 {
     (void)state;
@@ -217,7 +218,8 @@ static bool fake_busy(void *ctx)
     return ((struct fake_poller *)ctx)->waits < BUSY_WAITS;
 }
 
-/* What: a poller with unfinished work is never told to sleep; an idle one sleeps at most until the tick. */
+/* What: a poller with unfinished work is never told to sleep; an idle one sleeps at most until the
+ * tick. */
 static void busy_poller_does_not_sleep(void **state)
 {
     (void)state;
@@ -235,9 +237,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(messages_wake_the_loop), TEST(unfinished_turns_do_not_sleep),
-        TEST(the_tick_comes),         TEST(stop_before_run_counts),
-        TEST(a_message_may_stop_it),  TEST(unused_loop_can_be_freed),
+        TEST(messages_wake_the_loop),
+        TEST(unfinished_turns_do_not_sleep),
+        TEST(the_tick_comes),
+        TEST(stop_before_run_counts),
+        TEST(a_message_may_stop_it),
+        TEST(unused_loop_can_be_freed),
         TEST(busy_poller_does_not_sleep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,7 +78,8 @@ static void expect_notes(const int *want, int count)
     for (int i = 0; i < count; i++) assert_int_equal(notes[i], want[i]);
 }
 
-/* What: messages of one sender run in the order in which they were sent, and not before the turn. */
+/* What: messages of one sender run in the order in which they were sent, and not before the turn.
+ */
 static void order_is_kept(void **state)
 {
     struct worker *w = *state;
@@ -94,7 +95,8 @@ static void order_is_kept(void **state)
     assert_int_equal(note_count, 5);
 }
 
-/* What: only the message that finds the mailbox empty wakes the worker, and after a turn the next one does. */
+/* What: only the message that finds the mailbox empty wakes the worker, and after a turn the next
+ * one does. */
 static void only_the_first_wakes(void **state)
 {
     struct worker *w = *state;
@@ -112,7 +114,8 @@ static void only_the_first_wakes(void **state)
     assert_int_equal(note_count, 4);
 }
 
-/* What: what is deferred runs later in the same turn, without a wake-up and never inside the call. */
+/* What: what is deferred runs later in the same turn, without a wake-up and never inside the call.
+ */
 static void deferred_runs_later(void **state)
 {
     struct worker *w = *state;
@@ -126,7 +129,8 @@ static void deferred_runs_later(void **state)
     assert_int_equal(atomic_load(&wakes), 1);
 }
 
-/* What: what a deferred message defers waits for the next turn, and the turn says that there is more. */
+/* What: what a deferred message defers waits for the next turn, and the turn says that there is
+ * more. */
 static void a_turn_ends(void **state)
 {
     struct worker *w = *state;
@@ -144,7 +148,8 @@ static void a_turn_ends(void **state)
     assert_int_equal(atomic_load(&wakes), 0);
 }
 
-/* What: a message that a running message posts to its own worker wakes it and runs in the next turn. */
+/* What: a message that a running message posts to its own worker wakes it and runs in the next
+ * turn. */
 static void posts_to_oneself_wait(void **state)
 {
     struct worker *w = *state;
@@ -164,7 +169,8 @@ static void note_hook(void *ctx)
     note_it(*(const int *)ctx);
 }
 
-/* What: hooks run at the end of every turn, after all messages, in the order of their registration. */
+/* What: hooks run at the end of every turn, after all messages, in the order of their registration.
+ */
 static void hooks_end_the_turn(void **state)
 {
     struct worker *w = *state;
@@ -254,8 +260,8 @@ static void *send_all(void *arg)
     return NULL;
 }
 
-/* What: with three threads that send at once nothing is lost, the order of each is kept, and a worker
- * that turns only when it was woken misses nothing. */
+/* What: with three threads that send at once nothing is lost, the order of each is kept, and a
+ * worker that turns only when it was woken misses nothing. */
 static void senders_do_not_disturb(void **state)
 {
     struct worker *w = *state;
@@ -290,9 +296,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(order_is_kept),         TEST(only_the_first_wakes), TEST(deferred_runs_later),
-        TEST(a_turn_ends),           TEST(posts_to_oneself_wait), TEST(hooks_end_the_turn),
-        TEST(hooks_may_defer),       TEST(each_thread_has_its_own), TEST(senders_do_not_disturb),
+        TEST(order_is_kept),   TEST(only_the_first_wakes),    TEST(deferred_runs_later),
+        TEST(a_turn_ends),     TEST(posts_to_oneself_wait),   TEST(hooks_end_the_turn),
+        TEST(hooks_may_defer), TEST(each_thread_has_its_own), TEST(senders_do_not_disturb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

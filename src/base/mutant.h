@@ -1,0 +1,36 @@
+/* src/base/mutant.h - places where the simulator breaks the program on purpose, one at
+ * a time, to see that its checkers notice (`sim --mutants`, test/sim).
+ * Only the simulator's own build of these sources defines IORIO_SIM_MUTANTS; in
+ * every other build MUTANT(x) is the constant false, and nothing is left of it. */
+#pragma once
+
+#include <stdbool.h>
+
+#ifdef IORIO_SIM_MUTANTS
+#define MUTANTS(X)                                                                                 \
+    X(ack_before_sync, "records are acknowledged before the sync")                                 \
+    X(retry_sync, "a failed sync is tried again and believed")                                     \
+    X(no_record_checks, "recovery ignores the checksums of records")                               \
+    X(no_scrub, "recovery leaves the head of a torn batch")                                        \
+    X(no_write_back, "recovery does not write the last batch again")                               \
+    X(no_dir_sync_at_start, "a start does not sync the folder of the journal")                     \
+    X(constant_salt, "every segment has the same salt")                                            \
+    X(name_before_sync, "a segment gets its name before it is synced")                             \
+    X(recycle_in_place, "a recycled segment is written before its old name is gone for good")      \
+    X(no_create_at_replay, "replay skips CREATE")                                                  \
+    X(no_epoch, "records are taken although their predecessors were given up")                     \
+    X(keep_reserved, "reserved ids are kept when their appends are given up")                      \
+    X(conflict_at_once, "a conflict is answered before what it was judged by is committed")        \
+    X(time_goes_back, "events take the wall clock as it is")
+
+enum mutant {
+    MUTANT_none,
+#define X(name, what) MUTANT_##name,
+    MUTANTS(X)
+#undef X
+};
+extern enum mutant mutant_active; /* test/sim/mutants.c */
+#define MUTANT(name) (mutant_active == MUTANT_##name)
+#else
+#define MUTANT(name) false
+#endif

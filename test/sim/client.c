@@ -1,0 +1,264 @@
+/* test/sim/client.c - see client.h: appends and single reads while the node works. */
+#include "client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "trace.h"
+
+#define ULL(x) ((unsigned long long)(x))
+
+/* a->user[1] of an append. */
+enum { FLAG_LATE = 1, FLAG_ACCEPTED = 2 };
+
+/* ---- appends ---- */
+
+static struct op *choose_op(struct world *w)
+{
+    unsigned stream = (unsigned)world_below(w, MODEL_STREAMS);
+    struct model *m = &w->model;
+    uint64_t dice = world_below(w, 100);
+    uint32_t small = (uint32_t)world_below(w, 200);
+    if (dice < 60) return model_new_op(m, stream, 1, small, false);
+    if (dice < 75)
+        return model_new_op(m, stream, 1 + (uint32_t)world_below(w, 50), small, world_odds(w, 2));
+    if (dice < 97)
+        return model_new_op(m, stream, 1, 1000 + (uint32_t)world_below(w, 15000), world_odds(w, 2));
+    trace_count(COUNT_giants, 1);
+    if (world_odds(w, 2)) return model_new_op(m, stream, 45, 3000, true);
+    return model_new_op(m, stream, 1, 70000 + (uint32_t)world_below(w, 110000), world_odds(w, 2));
+}
+
+static struct append *make_append(struct world *w, const struct op *op)
+{
+    const struct model_stream *s = &w->model.streams[op->stream];
+    size_t total = 0;
+    for (uint32_t i = 0; i < op->count; i++) total += model_event_bytes(op, i);
+    uint8_t *bytes = malloc(total);
+    struct event_in *events = calloc(op->count, sizeof *events);
+    IOR_ASSERT(bytes != NULL && events != NULL);
+    uint8_t *at = bytes;
+    for (uint32_t i = 0; i < op->count; i++) {
+        size_t n = model_event_bytes(op, i);
+        model_event(op, i, at);
+        events[i] = (struct event_in){ior_slice(at, n), op->number % 2 == 0};
+        at += n;
+    }
+    struct append *a = NULL;
+    enum ior_err err =
+        append_new(ior_slice_str(s->bucket), ior_slice_str(s->name), events, op->count, &a);
+    IOR_ASSERT(err == IOR_OK);
+    free(events);
+    free(bytes);
+    return a;
+}
+
+static void check_conflict(struct world *w, const struct append *a, const struct op *op)
+{
+    const struct model_stream *s = &w->model.streams[op->stream];
+    trace_count(COUNT_conflicts, 1);
+    bool holds = a->expect == EXPECT_ANY ||
+                 (a->expect == EXPECT_LAST_ID && a->last_id == a->expect_last_id) ||
+                 (a->expect == EXPECT_NONE_KEPT && a->last_id == 0);
+    if (holds)
+        trace_violation("%s/%s: a conflict, but the last id is %llu as expected", s->bucket,
+                        s->name, ULL(a->last_id));
+    model_shows_high(&w->model, op->stream, a->last_id, op->after_id);
+}
+
+static void check_acked(struct world *w, const struct append *a, const struct op *op)
+{
+    const struct model_stream *s = &w->model.streams[op->stream];
+    if (a->user[1] & FLAG_LATE)
+        trace_violation("an append was acknowledged that came after the journal had failed");
+    if (a->durability == DURABILITY_MEMORY && (a->user[1] & FLAG_ACCEPTED) == 0)
+        trace_violation("an append was durable before it was accepted");
+    bool broken = (a->expect == EXPECT_LAST_ID && a->first_id != a->expect_last_id + 1) ||
+                  (a->expect == EXPECT_NONE_KEPT && a->first_id != 1);
+    if (broken)
+        trace_violation("%s/%s: id %llu, but the append expected the last id to be %llu",
+                        s->bucket, s->name, ULL(a->first_id), ULL(a->expect_last_id));
+    trace_count(COUNT_acked, 1);
+    trace_count(COUNT_events, op->count);
+    w->acked_in_life++;
+}
+
+static void on_done(struct append *a)
+{
+    struct world *w = a->user_ptr;
+    struct op *op = model_op(&w->model, a->user[0]);
+    trace_note("append answered", op->number << 8 | a->err, a->first_id);
+    w->pending--;
+    switch (a->err) {
+    case IOR_OK:
+        check_acked(w, a, op);
+        model_acked(&w->model, op, a->first_id, a->last_id, a->time_ms);
+        break;
+    case IOR_E_CONFLICT:
+        model_refused(&w->model, op);
+        check_conflict(w, a, op);
+        break;
+    case IOR_E_IO:
+        trace_count(COUNT_unknown, 1);
+        if (a->user[1] & FLAG_LATE) {
+            model_refused(&w->model, op);
+        } else {
+            model_unknown(op);
+        }
+        break;
+    case IOR_E_NOSPC:
+        if (!w->full_in_life) trace_violation("no room on a disk without a limit");
+        trace_count(COUNT_nospc, 1);
+        model_refused(&w->model, op);
+        break;
+    case IOR_E_LOST:
+    case IOR_E_CLOSING:
+        trace_count(COUNT_gave_up, 1);
+        model_refused(&w->model, op);
+        break;
+    default:
+        trace_violation("an append was answered %s", ior_err_name(a->err));
+    }
+    append_free(a);
+}
+
+static void on_accepted(struct append *a)
+{
+    if (a->user[1] & FLAG_ACCEPTED) trace_violation("an append was accepted twice");
+    a->user[1] |= FLAG_ACCEPTED;
+}
+
+/* The client guesses mostly right. */
+static void choose_expectation(struct world *w, struct append *a, const struct op *op)
+{
+    if (world_odds(w, 3)) {
+        a->expect = EXPECT_LAST_ID;
+        a->expect_last_id = w->model.streams[op->stream].shown;
+        if (world_odds(w, 4)) a->expect_last_id += 1 + world_below(w, 3);
+    } else if (world_odds(w, 12)) {
+        a->expect = EXPECT_NONE_KEPT;
+    }
+    if (world_odds(w, 6)) {
+        a->durability = DURABILITY_MEMORY;
+        a->accepted = on_accepted;
+    }
+}
+
+static void submit(struct world *w, struct op *op, struct append *a)
+{
+    a->user_ptr = w;
+    a->user[0] = op->number;
+    a->user[1] = journal_failed(w->node->journal) ? FLAG_LATE : 0;
+    trace_note("append", op->number, (uint64_t)op->stream << 32 | op->count);
+    world_enter_any(w);
+    w->pending++;
+    enum ior_err err = iorio_append(w->node, a, on_done);
+    worker_enter(NULL);
+    if (err == IOR_OK) return;
+    if (err != IOR_E_INFLIGHT && err != IOR_E_BUSY)
+        trace_violation("an append was refused with %s", ior_err_name(err));
+    trace_count(COUNT_gave_up, 1);
+    w->pending--;
+    model_refused(&w->model, model_op(&w->model, a->user[0]));
+    append_free(a);
+}
+
+void client_append(struct world *w)
+{
+    struct op *op = choose_op(w);
+    struct append *a = make_append(w, op);
+    choose_expectation(w, a, op);
+    submit(w, op, a);
+}
+
+void client_prove_alive(struct world *w)
+{
+    uint64_t first = w->model.op_count + 1;
+    for (unsigned i = 0; i < MODEL_STREAMS; i++) {
+        struct op *op = model_new_op(&w->model, i, 2, 100, false);
+        submit(w, op, make_append(w, op));
+        if (i % 4 == 0) world_settle(w);
+    }
+    uint64_t changes = trace.counts[COUNT_changes];
+    facts_change(w);
+    world_settle(w);
+    for (uint64_t n = first; n <= w->model.op_count; n++) {
+        if (model_op(&w->model, n)->state != OP_ACKED)
+            trace_violation("nothing is wrong any more, but append %llu was not taken", ULL(n));
+    }
+    if (trace.counts[COUNT_changes] == changes)
+        trace_violation("nothing is wrong any more, but a change of facts was not taken");
+}
+
+/* ---- single reads ---- */
+
+/* The ids that a read must give: *first..*last, none when *first > *last. */
+static void wanted_range(const struct read *r, uint64_t *first, uint64_t *last)
+{
+    uint64_t top = r->to < r->high ? r->to : r->high;
+    *first = r->from == 0 ? 1 : r->from;
+    if (r->how == READ_LAST) *first = r->limit >= top ? 1 : top - r->limit + 1;
+    if (r->how == READ_FROM_END) *first = r->from >= r->high ? 1 : r->high - r->from + 1;
+    *last = top;
+    if (top >= *first && top - *first >= r->limit) *last = *first + r->limit - 1;
+}
+
+static void check_read(struct world *w, const struct read *r)
+{
+    unsigned stream = (unsigned)r->user[0];
+    const struct model_stream *s = &w->model.streams[stream];
+    model_shows_high(&w->model, stream, r->exists ? r->high : 0, r->user[1]);
+    if (r->exists && (r->low != 1 || r->high == 0))
+        trace_violation("%s/%s: exists with ids %llu..%llu", s->bucket, s->name, ULL(r->low),
+                        ULL(r->high));
+    uint64_t first;
+    uint64_t last;
+    wanted_range(r, &first, &last);
+    if (r->next != 0) last = r->next - 1;
+    uint64_t wanted = r->exists && last >= first ? last - first + 1 : 0;
+    if (r->count != wanted)
+        trace_violation("%s/%s: a read gave %zu events instead of %llu", s->bucket, s->name,
+                        r->count, ULL(wanted));
+    for (size_t i = 0; i < r->count; i++) {
+        const struct event_out *e = &r->events[i];
+        if (e->id != first + i)
+            trace_violation("%s/%s: a read gave id %llu instead of %llu", s->bucket, s->name,
+                            ULL(e->id), ULL(first + i));
+        model_shows_event(&w->model, stream, e->id, e->time_ms, e->payload);
+    }
+}
+
+static void on_read(struct read *r)
+{
+    struct world *w = r->user_ptr;
+    w->pending--;
+    trace_note("read answered", r->user[0] << 32 | r->count, r->high);
+    trace_count(COUNT_reads, 1);
+    check_read(w, r);
+    read_free(r);
+}
+
+void client_read(struct world *w)
+{
+    unsigned stream = (unsigned)world_below(w, MODEL_STREAMS);
+    const struct model_stream *s = &w->model.streams[stream];
+    struct read *r = NULL;
+    enum ior_err err = read_new(ior_slice_str(s->bucket), ior_slice_str(s->name), &r);
+    IOR_ASSERT(err == IOR_OK);
+    r->user_ptr = w;
+    r->user[0] = stream;
+    r->user[1] = s->shown;
+    r->how = (enum read_from)world_below(w, 3);
+    r->from = world_below(w, s->shown + 3);
+    r->limit = 1 + world_below(w, 60);
+    if (world_odds(w, 4)) r->to = world_below(w, s->shown + 3);
+    world_enter_any(w);
+    w->pending++;
+    err = iorio_read(w->node, r, on_read);
+    worker_enter(NULL);
+    if (err == IOR_OK) return;
+    if (err != IOR_E_BUSY) trace_violation("a read was refused with %s", ior_err_name(err));
+    w->pending--;
+    read_free(r);
+}

@@ -1,0 +1,282 @@
+/* test/sim/world.c - see world.h.
+ * A crash: the disk dies first (everything fails from then on), then the node is
+ * driven until every call is answered, so that nothing leaks; what it still
+ * acknowledges then must be on the disk, for it was synced before. */
+#include "world.h"
+
+#include "base/assert.h"
+#include "mutants.h"
+#include "trace.h"
+
+enum { SETTLE_ROUNDS_MAX = 100000, START_TRIES_MAX = 4 };
+
+/* ---- clocks and chance ---- */
+
+static uint64_t wall_now(void *ctx)
+{
+    struct world *w = ctx;
+    return w->wall_ms;
+}
+
+static uint64_t mono_now(void *ctx)
+{
+    struct world *w = ctx;
+    w->mono_us += w->call_us;
+    return w->mono_us;
+}
+
+uint64_t world_below(struct world *w, uint64_t n)
+{
+    return rand_below(&w->rand, n);
+}
+
+bool world_odds(struct world *w, uint64_t one_in)
+{
+    return rand_below(&w->rand, one_in) == 0;
+}
+
+void world_init(struct world *w, uint64_t seed)
+{
+    *w = (struct world){.rand = {seed}, .wall_ms = 1700000000000u, .mono_us = 5000000};
+    rand_set_seed(rand_next(&w->rand));
+    w->disk = disk_sim_new(rand_next(&w->rand));
+    disk_sim_set_cheats(w->disk, mutant_disk_cheats());
+    w->source = (struct clock_source){wall_now, mono_now, w};
+    clock_set_source(&w->source);
+    static const uint64_t call_us[] = {0, 0, 1, 40};
+    w->call_us = call_us[world_below(w, IOR_LEN(call_us))];
+    model_init(&w->model);
+    facts_init(&w->facts);
+}
+
+void world_done(struct world *w)
+{
+    IOR_ASSERT(w->node == NULL && w->pending == 0);
+    if (disk_sim_open_files(w->disk) != 0)
+        trace_violation("%u files were left open", disk_sim_open_files(w->disk));
+    disk_free(w->disk);
+    model_done(&w->model);
+    clock_set_source(NULL);
+}
+
+/* ---- start ---- */
+
+static void no_wake(void *ctx)
+{
+    (void)ctx; /* nobody sleeps here */
+}
+
+static void kick(void *ctx)
+{
+    journal_kick(ctx, worker_current());
+}
+
+static enum ior_err try_start(struct world *w, struct ior_why *why)
+{
+    w->worker_count = 1 + (unsigned)world_below(w, WORLD_WORKERS);
+    for (unsigned i = 0; i < w->worker_count; i++) {
+        worker_init(&w->workers[i], i, no_wake, NULL);
+        w->worker_ptrs[i] = &w->workers[i];
+    }
+    struct node_params p = {
+        .disk = w->disk,
+        .name = "sim@127.0.0.1",
+        .ring_size = WORLD_RING_SIZE,
+        .segment_bytes = WORLD_SEGMENT_BYTES << (world_odds(w, 4) ? 1 : 0),
+        .tail_bytes_max = 1u << 30,
+        .inflight_bytes_max = world_odds(w, 4) ? 64 << 10 : 16 << 20,
+        .workers = w->worker_ptrs,
+        .worker_count = w->worker_count,
+    };
+    enum ior_err err = node_open(&p, &w->node, &w->report, why);
+    trace_note("start", err, disk_sim_hash(w->disk));
+    if (err != IOR_OK) {
+        w->node = NULL;
+        for (unsigned i = 0; i < w->worker_count; i++) worker_done(&w->workers[i]);
+        return err;
+    }
+    for (unsigned i = 0; i < w->worker_count; i++)
+        worker_on_turn_end(&w->workers[i], kick, w->node->journal);
+    return IOR_OK;
+}
+
+/* A fault that the start may meet. */
+static void set_start_fault(struct world *w)
+{
+    switch (world_below(w, 4)) {
+    case 0:
+        disk_sim_fail(w->disk, (enum disk_sim_op)world_below(w, DISK_SIM_OPS),
+                      1 + world_below(w, 6), IOR_E_IO, world_odds(w, 2));
+        break;
+    case 1:
+        disk_sim_set_limit(w->disk, disk_sim_used_bytes(w->disk) + world_below(w, 80000));
+        break;
+    default:
+        disk_sim_crash_at(w->disk, 1 + world_below(w, 14));
+        break;
+    }
+}
+
+/* After a start that failed by a fault, or a process that was stopped. */
+static void end_process(struct world *w, bool power_cut)
+{
+    IOR_ASSERT(w->node == NULL);
+    enum disk_sim_loss loss = power_cut ? disk_sim_any_loss(w->disk) : DISK_SIM_KILLED;
+    trace_note(power_cut ? "power cut" : "killed", loss, 0);
+    trace_count(power_cut ? COUNT_power_cuts : COUNT_killed, 1);
+    disk_sim_crash(w->disk, loss);
+}
+
+static void check_report(struct world *w)
+{
+    trace_count(COUNT_lives, 1);
+    trace_count(COUNT_torn, w->report.torn ? 1 : 0);
+    if (w->must_be_marked && (!w->report.marked || w->report.torn))
+        trace_violation("after a clean stop the journal does not end with a MARK");
+    w->must_be_marked = false;
+}
+
+void world_start(struct world *w, bool faults)
+{
+    struct ior_why why = {""};
+    w->life++;
+    w->acked_in_life = 0;
+    w->full_in_life = false;
+    for (unsigned tries = faults ? (unsigned)world_below(w, START_TRIES_MAX) : 0; tries > 0;
+         tries--) {
+        set_start_fault(w);
+        enum ior_err err = try_start(w, &why);
+        bool dead = disk_sim_is_dead(w->disk);
+        bool known = dead || disk_sim_failed(w->disk) || err == IOR_E_NOSPC;
+        disk_sim_set_limit(w->disk, UINT64_MAX);
+        if (!dead) disk_sim_fail(w->disk, DISK_SIM_WRITE, 0, IOR_OK, false);
+        if (err == IOR_OK) { /* the crash point, if it was one, is still ahead */
+            check_report(w);
+            return;
+        }
+        if (!known) trace_violation("start failed: %s: %s", ior_err_name(err), why.text);
+        trace_count(COUNT_start_crashes, 1);
+        w->must_be_marked = false;
+        end_process(w, dead != world_odds(w, 3));
+    }
+    enum ior_err err = try_start(w, &why);
+    if (err != IOR_OK) trace_violation("start failed: %s: %s", ior_err_name(err), why.text);
+    check_report(w);
+}
+
+/* ---- steps ---- */
+
+void world_enter_any(struct world *w)
+{
+    worker_enter(&w->workers[world_below(w, w->worker_count)]);
+}
+
+void world_turn(struct world *w, unsigned worker)
+{
+    worker_enter(&w->workers[worker]);
+    (void)worker_turn(&w->workers[worker]);
+    worker_enter(NULL);
+}
+
+void world_journal_step(struct world *w)
+{
+    if (w->batch_open) {
+        trace_note("finish", disk_sim_count(w->disk, DISK_SIM_CHANGE), 0);
+        w->batch_open = false;
+        journal_finish(w->node->journal);
+        return;
+    }
+    w->batch_open = journal_begin(w->node->journal);
+    trace_note("begin", w->batch_open, disk_sim_count(w->disk, DISK_SIM_CHANGE));
+}
+
+void world_prepare_step(struct world *w)
+{
+    if (!journal_wants_prepare(w->node->journal)) return;
+    journal_prepare(w->node->journal);
+    trace_note("prepare", disk_sim_count(w->disk, DISK_SIM_CHANGE), disk_sim_used_bytes(w->disk));
+}
+
+void world_pass_time(struct world *w)
+{
+    static const uint64_t steps_us[] = {1, 300, 5000, 60000, 120000, 1100000};
+    uint64_t us = steps_us[world_below(w, IOR_LEN(steps_us))];
+    w->mono_us += us;
+    w->wall_ms += us / 1000;
+    if (world_odds(w, 20)) /* somebody sets the clock: an hour at most, either way */
+        w->wall_ms = w->wall_ms - 3600000 + world_below(w, 7200000);
+    trace_note("time", w->mono_us, w->wall_ms);
+}
+
+static bool idle(struct world *w)
+{
+    for (unsigned i = 0; i < w->worker_count; i++) {
+        struct worker *x = &w->workers[i];
+        if (atomic_load(&x->inbox) != NULL || !ior_queue_empty(&x->deferred) ||
+            !ior_queue_empty(&x->strands))
+            return false;
+    }
+    return true;
+}
+
+void world_turns(struct world *w)
+{
+    for (unsigned rounds = 0; !idle(w); rounds++) {
+        if (rounds > SETTLE_ROUNDS_MAX) trace_violation("the workers do not come to rest");
+        for (unsigned i = 0; i < w->worker_count; i++) world_turn(w, i);
+    }
+}
+
+void world_settle(struct world *w)
+{
+    for (unsigned rounds = 0;; rounds++) {
+        if (rounds > SETTLE_ROUNDS_MAX)
+            trace_violation("%u calls were never answered", w->pending);
+        world_turns(w);
+        if (!w->batch_open && !journal_has_waiting(w->node->journal)) break;
+        world_journal_step(w);
+    }
+    if (w->pending > 0) trace_violation("%u calls were never answered", w->pending);
+}
+
+/* ---- ends ---- */
+
+static void close_node(struct world *w)
+{
+    node_close(w->node);
+    w->node = NULL;
+    for (unsigned i = 0; i < w->worker_count; i++) worker_done(&w->workers[i]);
+    if (disk_sim_open_files(w->disk) != 0)
+        trace_violation("%u files were left open", disk_sim_open_files(w->disk));
+}
+
+void world_stop(struct world *w)
+{
+    struct journal *j = w->node->journal;
+    if (world_odds(w, 2)) world_settle(w); /* else some calls hear CLOSING */
+    journal_close(j);
+    trace_note("stop", w->pending, 0);
+    world_settle(w);
+    while (w->batch_open || journal_mark_due_us(j) == 0) world_journal_step(w);
+    bool sound = !journal_failed(j) && !disk_sim_is_dead(w->disk);
+    w->must_be_marked = sound && !w->full_in_life && w->acked_in_life > 0;
+    close_node(w);
+    trace_count(COUNT_clean_stops, sound ? 1 : 0);
+    end_process(w, disk_sim_is_dead(w->disk) ? !world_odds(w, 3) : world_odds(w, 2));
+    disk_sim_set_limit(w->disk, UINT64_MAX);
+}
+
+void world_crash(struct world *w)
+{
+    trace_count(COUNT_inner_crashes, disk_sim_is_dead(w->disk) ? 1 : 0);
+    if (!disk_sim_is_dead(w->disk)) {
+        disk_sim_fail(w->disk, DISK_SIM_WRITE, 0, IOR_OK, false);
+        /* Dead from here: nothing that the node does any more reaches the disk. */
+        disk_sim_kill(w->disk);
+    }
+    trace_note("crash", w->pending, 0);
+    world_settle(w);
+    close_node(w);
+    end_process(w, !world_odds(w, 3));
+    disk_sim_set_limit(w->disk, UINT64_MAX);
+}
