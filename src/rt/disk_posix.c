@@ -181,15 +181,16 @@ static const struct disk_ops posix_ops = {
     .free = disk_close_all,
 };
 
-/* Make the folder and make its name durable in its parent. */
+/* The folder, made if it is missing. Its name is made durable in its parent each time,
+ * for whoever made it (the lock, an admin) may not have. */
 static int make_dir(const char *dir)
 {
-    if (mkdir(dir, 0700) != 0) return errno == EEXIST ? 0 : -1;
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) return -1;
     char parent[4096];
     int n = snprintf(parent, sizeof parent, "%s/..", dir);
     if (n < 0 || (size_t)n >= sizeof parent) return 0;
     int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return 0;
+    if (fd < 0) return 0; /* a parent that may not be read cannot be synced */
     int rc = fsync(fd);
     close(fd);
     return rc;
