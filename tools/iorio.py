@@ -136,7 +136,7 @@ def with_query(path, **params):
 class Client:
     """See the top of the file. username None: no login, the caller is `anonymous`."""
 
-    def __init__(self, host="localhost", port=8080, username=None, password=None,
+    def __init__(self, host="127.0.0.1", port=8080, username=None, password=None,
                  token=None, timeout=30.0, trace=None):
         self.host = host
         self.port = port

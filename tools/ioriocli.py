@@ -445,8 +445,8 @@ def add_common(parser, top):
                         help="password used for authentication (secret)")
     parser.add_argument("-t", "--token", type=header_text, default=default(None),
                         help="token from an already authenticated user (instead of -u and -p)")
-    parser.add_argument("-H", "--host", default=default("localhost"),
-                        help="host where ioriodb is running (localhost)")
+    parser.add_argument("-H", "--host", default=default("127.0.0.1"),
+                        help="host where ioriodb is running (127.0.0.1)")
     parser.add_argument("-P", "--port", type=whole(1, 65535), default=default(8080),
                         help="port where ioriodb is running (8080)")
     parser.add_argument("--timeout", type=seconds, default=default(30.0), metavar="SECONDS",

@@ -100,12 +100,15 @@ bool path_int(struct ior_slice s, int64_t *ret)
     size_t i = 0;
     bool negative = s.size_bytes > 0 && s.data[0] == '-';
     if (negative) i++;
-    if (i == s.size_bytes || s.size_bytes - i > 18) return false;
-    int64_t v = 0;
+    if (i == s.size_bytes) return false;
+    const uint64_t limit = (uint64_t)INT64_MAX + (negative ? 1 : 0);
+    uint64_t v = 0;
     for (; i < s.size_bytes; i++) {
         if (s.data[i] < '0' || s.data[i] > '9') return false;
-        v = v * 10 + (s.data[i] - '0');
+        uint64_t digit = (uint64_t)(s.data[i] - '0');
+        if (v > (limit - digit) / 10) return false;
+        v = v * 10 + digit;
     }
-    *ret = negative ? -v : v;
+    *ret = (int64_t)(negative ? 0 - v : v);
     return true;
 }

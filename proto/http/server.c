@@ -129,6 +129,33 @@ static void on_tick(void *ctx)
 
 /* ---- set-up ---- */
 
+/* h2o answers 413 by itself, before there is a call: its text becomes our error. */
+static char too_large_json[] = "{\"type\":\"too-large\",\"reason\":\"The body is larger than "
+                                     "http.body.max\"}";
+
+static void send_too_large(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *bufs, size_t count,
+                           h2o_send_state_t state)
+{
+    (void)bufs;
+    (void)count;
+    h2o_iovec_t iov = {too_large_json, sizeof too_large_json - 1};
+    h2o_ostream_send_next(self, req, &iov, 1, state);
+}
+
+static void on_refused_by_h2o(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
+{
+    (void)self;
+    if (req->res.status == 413) {
+        h2o_ostream_t *o = h2o_add_ostream(req, sizeof *o, slot);
+        o->do_send = send_too_large;
+        slot = &o->next;
+        req->res.content_length = sizeof too_large_json - 1;
+        h2o_set_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE,
+                       H2O_STRLIT("application/json"), 1);
+    }
+    h2o_setup_next_ostream(req, slot);
+}
+
 static void configure(struct http_server *s)
 {
     const struct config *c = s->app->config;
@@ -139,9 +166,9 @@ static void configure(struct http_server *s)
     s->config.server_name = h2o_iovec_init(H2O_STRLIT("iorio"));
     s->config.http1.req_timeout = c->http_idle_timeout;
     s->config.http1.upgrade_to_http2 = 0;
-    /* h2o refuses a chunked body of exactly the limit; one byte more lets the
-     * dispatcher decide. */
-    s->config.max_request_entity_size = c->http_body_max + 1;
+    /* A larger Content-Length is refused before the body comes. (A chunked body is
+     * refused at exactly the limit: h2o compares with >= there.) */
+    s->config.max_request_entity_size = c->http_body_max;
     h2o_hostconf_t *host =
         h2o_config_register_host(&s->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
@@ -149,6 +176,8 @@ static void configure(struct http_server *s)
         (struct iorio_handler *)(void *)h2o_create_handler(path, sizeof(struct iorio_handler));
     h->super.on_req = http_on_req;
     h->server = s;
+    h2o_filter_t *f = h2o_create_filter(&host->fallback_path, sizeof *f);
+    f->on_setup_ostream = on_refused_by_h2o;
 }
 
 static enum ior_err worker_setup(struct http_server *s, struct http_worker *hw, struct worker *w,

@@ -36,7 +36,7 @@ static void take_range(struct http_call *call, struct read *r, uint64_t limit_ma
     if (r->limit > limit_max) r->limit = limit_max;
     if (call_query(call, "from", &value) && path_int(value, &n)) {
         r->how = n < 0 ? READ_FROM_END : READ_FROM_ID;
-        r->from = (uint64_t)(n < 0 ? -n : n);
+        r->from = n < 0 ? 0 - (uint64_t)n : (uint64_t)n; /* the least one has no positive twin */
     }
     if (call_query(call, "to", &value) && path_int(value, &n)) r->to = n < 0 ? 0 : (uint64_t)n;
 }

@@ -1,7 +1,7 @@
 /* src/app/run.c - one node in this process.
  * Start and stop are one list of stages, read forwards and backwards: each start
  * may fail with a sentence, and then the stages before it are stopped.
- * Stop: no new connections; requests in flight get their answers (4 s at most);
+ * Stop: no new connections; requests in flight get their answers (2.5 s at most);
  * the journal writes what it has taken and a MARK; then the threads end. */
 #include <pthread.h>
 #include <signal.h>
@@ -22,7 +22,7 @@
 #include "rt/loop.h"
 #include "store/journal_thread.h"
 
-enum { DRAIN_MS = 4000, CUT_MS = 300, STEP_MS = 5 };
+enum { DRAIN_MS = 2500, CUT_MS = 300, STEP_MS = 5 };
 
 struct run {
     const struct run_options *options;
@@ -470,7 +470,9 @@ static void block_signals(sigset_t *set)
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
-    sigaddset(set, SIGHUP);
+    struct sigaction hup;
+    sigaction(SIGHUP, NULL, &hup);
+    if (hup.sa_handler != SIG_IGN) sigaddset(set, SIGHUP); /* nohup keeps its word */
     pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 

@@ -207,18 +207,25 @@ static void post_mail(struct journal *j)
     }
 }
 
+bool journal_stick(struct journal *j)
+{
+    if (j->failed) return false;
+    j->failed = true;
+    metric_gauge_set(METRIC_journal_failed, 1);
+    return true;
+}
+
 void journal_fail(struct journal *j, enum ior_err err)
 {
     IOR_ASSERT(err != IOR_OK);
     bool sticky = err != IOR_E_NOSPC && err != IOR_E_NOMEM;
     pthread_mutex_lock(&j->lock);
-    if (sticky && !j->failed) {
-        j->failed = true;
-        metric_gauge_set(METRIC_journal_failed, 1);
+    if (sticky && journal_stick(j)) {
         LOG_ERROR("journal", "failed", "err=%s segment=%llu offset=%llu: no more writes until a restart",
                   ior_err_name(err), (unsigned long long)j->active.seq,
                   (unsigned long long)j->position_bytes);
     }
+    if (sticky) err = IOR_E_IO; /* whatever it was, this is what it means for a record */
     j->epoch++;
     sort_to_ports(j, &j->batch, err);
     sort_to_ports(j, &j->waiting, err);

@@ -47,6 +47,7 @@ struct journal {
     uint64_t last_write_us;
     bool mark_due;
     bool scrub; /* recovery left the head of a torn batch at position_bytes */
+    uint64_t last_batch_offset; /* of recovery: the last sound one in active; 0: none */
     struct ior_queue batch;
     uint64_t batch_length_bytes;
     uint64_t batch_started_us;
@@ -55,5 +56,8 @@ struct journal {
 };
 
 enum ior_err journal_roll(struct journal *j, uint64_t need_bytes);
+/* What waits is given up; any error but NOSPC and NOMEM is for good. The writer's. */
 void journal_fail(struct journal *j, enum ior_err err);
+/* Lock held: nothing is accepted any more. False: that was so before. */
+bool journal_stick(struct journal *j);
 enum ior_err journal_remove_segment(struct journal *j, uint64_t seq);

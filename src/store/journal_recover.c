@@ -275,6 +275,7 @@ static enum ior_err replay_segment(struct recovery *rec, uint64_t *ret_position)
         if (err == IOR_OK) err = replay_batch(rec, &h, records);
         if (err != IOR_OK) return err;
         j->next_number++;
+        j->last_batch_offset = position;
         position += batch_bytes(h.length_bytes);
     }
 }
@@ -301,6 +302,7 @@ static enum ior_err step_segment(struct recovery *rec, bool *ret_stepped)
     }
     segment_close(&j->active);
     j->active = next;
+    j->last_batch_offset = 0;
     *ret_stepped = true;
     return IOR_OK;
 }
@@ -339,6 +341,25 @@ enum ior_err journal_replay(struct journal *j, journal_replay_cb cb, void *ctx,
     return err;
 }
 
+/* What is seen may be only in the memory of the kernel: the process that wrote it may
+ * have been killed before its sync, or that sync failed, and then the kernel takes
+ * the pages for clean and no later sync writes them. Written again it is sure. */
+static enum ior_err write_back(struct disk_file *f, uint64_t from, uint64_t to)
+{
+    uint8_t *piece = malloc(WINDOW_BYTES);
+    if (piece == NULL) return IOR_E_NOMEM;
+    enum ior_err err = IOR_OK;
+    while (err == IOR_OK && from < to) {
+        size_t n = to - from < WINDOW_BYTES ? (size_t)(to - from) : WINDOW_BYTES;
+        err = disk_read(f, from, piece, n, &n);
+        if (err == IOR_OK && n == 0) break;
+        if (err == IOR_OK) err = disk_write_buf(f, from, piece, n);
+        from += n;
+    }
+    free(piece);
+    return err == IOR_OK ? disk_sync(f) : err;
+}
+
 static enum ior_err scrub(struct journal *j)
 {
     static const uint8_t zeros[JOURNAL_PAGE_BYTES];
@@ -357,7 +378,27 @@ static enum ior_err adopt_spare(struct journal *j, struct ior_why *why)
         j->last_seq--;
     }
     if (j->last_seq == j->active.seq) return IOR_OK;
-    return segment_open(j->params.disk, j->last_seq, j->params.node_id, &j->spare, why);
+    enum ior_err err =
+        segment_open(j->params.disk, j->last_seq, j->params.node_id, &j->spare, why);
+    if (err != IOR_OK) return err;
+    /* Its head may be one that was to make it larger. */
+    err = write_back(j->spare.file, 0, DISK_SECTOR_BYTES);
+    return err == IOR_OK ? err : ior_why_set(why, err, "cannot write to an unused segment");
+}
+
+/* The end of the journal, made sure. A torn batch was begun after the sync of the one
+ * before it had returned, so only one of the two needs anything. */
+static enum ior_err settle_end(struct journal *j, struct ior_why *why)
+{
+    enum ior_err err = IOR_OK;
+    if (j->scrub) {
+        err = scrub(j);
+        if (err != IOR_OK) ior_why_set(why, err, "cannot remove the remains of a torn batch");
+    } else if (j->last_batch_offset != 0) {
+        err = write_back(j->active.file, j->last_batch_offset, j->position_bytes);
+        if (err != IOR_OK) ior_why_set(why, err, "cannot write the last batch again");
+    }
+    return err;
 }
 
 enum ior_err journal_start(struct journal *j, struct ior_why *why)
@@ -373,10 +414,8 @@ enum ior_err journal_start(struct journal *j, struct ior_why *why)
                                ior_err_reason(err));
     } else {
         err = adopt_spare(j, why);
+        if (err == IOR_OK) err = settle_end(j, why);
         if (err != IOR_OK) return err;
-        if (j->scrub) err = scrub(j);
-        if (err != IOR_OK)
-            return ior_why_set(why, err, "cannot remove the remains of a torn batch");
     }
     j->last_write_us = clock_mono_us();
     return IOR_OK;

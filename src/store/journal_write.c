@@ -192,12 +192,14 @@ static enum ior_err make_spare(struct journal *j)
 {
     pthread_mutex_lock(&j->lock);
     bool have = j->spare.file != NULL;
+    bool failed = j->failed;
     bool wait = j->full_since_us != 0 &&
                 clock_mono_us() - j->full_since_us < JOURNAL_NOSPC_RETRY_MS * 1000u;
     uint64_t seq = j->last_seq + 1;
     uint64_t recycle_seq = j->recycle_seq;
     pthread_mutex_unlock(&j->lock);
     if (have) return IOR_OK;
+    if (failed) return IOR_E_IO;
     if (wait) return IOR_E_NOSPC;
 
     struct segment s = {0};
@@ -215,7 +217,11 @@ static enum ior_err make_spare(struct journal *j)
         j->full_since_us = clock_mono_us() | 1;
     }
     bool is_full = j->full_since_us != 0;
+    bool stuck = err != IOR_OK && err != IOR_E_NOSPC && err != IOR_E_NOMEM && journal_stick(j);
     pthread_mutex_unlock(&j->lock);
+    if (stuck)
+        LOG_ERROR("journal", "failed", "err=%s making segment %llu: no more writes until a restart",
+                  ior_err_name(err), (unsigned long long)seq);
     if (err == IOR_OK) metric_add(METRIC_journal_segments, 1);
     metric_gauge_set(METRIC_journal_full, is_full ? 1 : 0);
     if (is_full && !was_full)
@@ -230,8 +236,39 @@ void journal_prepare(struct journal *j)
     pthread_mutex_lock(&j->prepare_lock);
     enum ior_err err = make_spare(j);
     pthread_mutex_unlock(&j->prepare_lock);
-    if (err != IOR_OK && err != IOR_E_NOSPC)
-        LOG_WARNING("journal", "segment not made", "err=%s", ior_err_name(err));
+    if (err == IOR_E_NOMEM) LOG_WARNING("journal", "segment not made", "err=NOMEM");
+}
+
+/* The spare, out of everybody's sight: journal_wants_prepare() looks at it from
+ * another thread. */
+static struct segment take_spare(struct journal *j)
+{
+    pthread_mutex_lock(&j->lock);
+    struct segment s = j->spare;
+    j->spare = (struct segment){0};
+    pthread_mutex_unlock(&j->lock);
+    return s;
+}
+
+/* prepare_lock held. */
+static enum ior_err take_next(struct journal *j, uint64_t want_bytes)
+{
+    enum ior_err err = make_spare(j);
+    if (err != IOR_OK) return err;
+    struct segment next = take_spare(j);
+    if (want_bytes > next.size_bytes) err = segment_grow(&next, want_bytes, j->params.node_id);
+    pthread_mutex_lock(&j->lock);
+    if (err != IOR_OK) {
+        j->spare = next;
+    } else {
+        segment_close(&j->active);
+        j->active = next;
+    }
+    pthread_mutex_unlock(&j->lock);
+    if (err != IOR_OK) return err;
+    j->position_bytes = JOURNAL_PAGE_BYTES;
+    atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);
+    return IOR_OK;
 }
 
 /* The next segment becomes the active one; made here if nobody did before. */
@@ -239,19 +276,7 @@ enum ior_err journal_roll(struct journal *j, uint64_t need_bytes)
 {
     atomic_store(&j->hurry, true);
     pthread_mutex_lock(&j->prepare_lock);
-    enum ior_err err = make_spare(j);
-    uint64_t want_bytes = JOURNAL_PAGE_BYTES + need_bytes;
-    if (err == IOR_OK && want_bytes > j->spare.size_bytes)
-        err = segment_grow(&j->spare, want_bytes, j->params.node_id);
-    if (err == IOR_OK) {
-        segment_close(&j->active);
-        pthread_mutex_lock(&j->lock);
-        j->active = j->spare;
-        j->spare = (struct segment){0};
-        pthread_mutex_unlock(&j->lock);
-        j->position_bytes = JOURNAL_PAGE_BYTES;
-        atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);
-    }
+    enum ior_err err = take_next(j, JOURNAL_PAGE_BYTES + need_bytes);
     atomic_store(&j->hurry, false);
     pthread_mutex_unlock(&j->prepare_lock);
     if (err == IOR_OK && j->wake != NULL) j->wake(j->wake_ctx); /* the next spare */
@@ -264,7 +289,8 @@ enum ior_err journal_remove_segment(struct journal *j, uint64_t seq)
     char name[DISK_PATH_MAX];
     segment_name(seq, name);
     enum ior_err err = disk_unlink(j->params.disk, name);
-    if (err == IOR_OK) err = disk_sync_dir(j->params.disk, JOURNAL_DIR);
+    /* NOTFOUND: an earlier try came to the unlink, and failed in the sync. */
+    if (err == IOR_OK || err == IOR_E_NOTFOUND) err = disk_sync_dir(j->params.disk, JOURNAL_DIR);
     return err;
 }
 
@@ -282,10 +308,12 @@ static bool recyclable(struct journal *j, uint64_t seq)
 static enum ior_err release_locked(struct journal *j, uint64_t below_seq)
 {
     enum ior_err err = IOR_OK;
-    if (j->recycle_seq != 0 && j->first_seq < below_seq) {
-        err = journal_remove_segment(j, j->recycle_seq);
-        if (err == IOR_OK) j->recycle_seq = 0;
+    pthread_mutex_lock(&j->lock);
+    if (j->recycle_seq != 0 && j->first_seq < below_seq) { /* nobody took it: it goes too */
+        j->first_seq = j->recycle_seq;
+        j->recycle_seq = 0;
     }
+    pthread_mutex_unlock(&j->lock);
     while (err == IOR_OK && j->first_seq < below_seq) {
         uint64_t seq = j->first_seq;
         uint64_t keep_seq = seq + 1 == below_seq && recyclable(j, seq) ? seq : 0;

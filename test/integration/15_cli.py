@@ -442,7 +442,7 @@ class NoNode(unittest.TestCase):
         """Nobody listens, or the name does not resolve: 3, and the message has host and port."""
         port = str(free_port())
         for args in (("list-buckets",), ("post", "b", "s", "1"), ("get", "b", "s")):
-            self.check(run("-P", port, *args), CONNECTION, f"localhost:{port}", "refused")
+            self.check(run("-P", port, *args), CONNECTION, f"127.0.0.1:{port}", "refused")
         self.check(run("-H", "no such host", "list-buckets"), CONNECTION, "no such host:8080")
         ended = run("-P", port, "post", "b", "s", "@" + SAMPLE, "--lines", "--human")
         self.assertEqual(ended.code, CONNECTION, ended)

@@ -127,8 +127,8 @@ static void late_comers_are_lost(void **state)
     assert_int_equal(outcome(&again), 1);
 }
 
-/* What: appends of one stream from two workers are given up together: until both workers have heard,
- * nobody is answered and what comes meanwhile is LOST; no reservation outlives it. */
+/* What: appends of one stream from two workers are given up together: until both workers have
+ * heard, nobody is answered and what comes meanwhile is LOST; no reservation outlives it. */
 static void giving_up_waits_for_both_workers(void **state)
 {
     (void)state;
@@ -306,11 +306,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(failed_sync_gives_up),   TEST(full_disk_is_not_the_end),
-        TEST(late_comers_are_lost), TEST(giving_up_waits_for_both_workers), TEST(given_up_is_gone_for_good),
-        TEST(inflight_is_bounded),    TEST(tail_is_bounded),
-        TEST(full_vnode_is_busy),     TEST(too_large_is_refused),
-        TEST(stopping_takes_no_more),
+        TEST(failed_sync_gives_up),      TEST(full_disk_is_not_the_end),
+        TEST(late_comers_are_lost),      TEST(giving_up_waits_for_both_workers),
+        TEST(given_up_is_gone_for_good), TEST(inflight_is_bounded),
+        TEST(tail_is_bounded),           TEST(full_vnode_is_busy),
+        TEST(too_large_is_refused),      TEST(stopping_takes_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,8 +78,8 @@ static void put_all(const char *bucket, const char *const *names, size_t count)
     for (size_t i = 0; i < count; i++) rig_put(&rig, bucket, names[i], "1");
 }
 
-static const char *const fruits[] = {"fig", "apple", "banana", "apricot", "date", "cherry",
-                                     "elder", "grape", "avocado", "ban"};
+static const char *const fruits[] = {"fig",    "apple", "banana", "apricot", "date",
+                                     "cherry", "elder", "grape",  "avocado", "ban"};
 enum { FRUITS = sizeof fruits / sizeof fruits[0] };
 
 /* What: a node without a stream has empty lists, and so has a bucket that never was. */
@@ -92,7 +92,8 @@ static void empty_lists(void **state)
     expect_list("c", "", "", 0, "");
 }
 
-/* What: names come sorted although they lie in different partitions, and only those of the bucket. */
+/* What: names come sorted although they lie in different partitions, and only those of the bucket.
+ */
 static void sorted_over_partitions(void **state)
 {
     (void)state;
@@ -101,10 +102,10 @@ static void sorted_over_partitions(void **state)
     put_all("b", fruits, FRUITS);
     put_all("other", fruits, 3);
     for (size_t i = 0; i < FRUITS; i++)
-        used |= 1u << node_route(rig.node, IOR_SLICE("b"), ior_slice_str(fruits[i]), &hash)->partition;
+        used |=
+            1u << node_route(rig.node, IOR_SLICE("b"), ior_slice_str(fruits[i]), &hash)->partition;
     assert_true(__builtin_popcount(used) >= 4); /* else this shows nothing */
-    expect_list("b", "", "", 0,
-                "apple apricot avocado ban banana cherry date elder fig grape");
+    expect_list("b", "", "", 0, "apple apricot avocado ban banana cherry date elder fig grape");
     expect_list("other", "", "", 0, "apple banana fig");
 }
 
@@ -120,10 +121,12 @@ static void pages(void **state)
     expect_list("b", "b", "", 1, "ban +");
     expect_list("b", "grape", "", 0, "");
     expect_list("b", "\xff", "", 0, "");
-    expect_list("b", "", "", FRUITS, "apple apricot avocado ban banana cherry date elder fig grape");
+    expect_list("b", "", "", FRUITS,
+                "apple apricot avocado ban banana cherry date elder fig grape");
 }
 
-/* What: `prefix` gives the names that begin so, the equal one too; with `after` and `limit` it pages. */
+/* What: `prefix` gives the names that begin so, the equal one too; with `after` and `limit` it
+ * pages. */
 static void prefixes(void **state)
 {
     (void)state;
@@ -173,21 +176,21 @@ static void a_new_stream_at_once(void **state)
     expect_list(NULL, "", "", 0, "b");
 }
 
-/* What: a bucket is listed once although it lies in many partitions; buckets page and match as streams do. */
+/* What: a bucket is listed once although it lies in many partitions; buckets page and match as
+ * streams do. */
 static void buckets_are_listed_once(void **state)
 {
     (void)state;
     for (size_t i = 0; i < FRUITS; i++) put_all(fruits[i], fruits, FRUITS);
-    expect_list(NULL, "", "", 0,
-                "apple apricot avocado ban banana cherry date elder fig grape");
+    expect_list(NULL, "", "", 0, "apple apricot avocado ban banana cherry date elder fig grape");
     expect_list(NULL, "", "", 2, "apple apricot +");
     expect_list(NULL, "apricot", "", 2, "avocado ban +");
     expect_list(NULL, "elder", "", 2, "fig grape");
     expect_list(NULL, "", "b", 0, "ban banana");
 }
 
-/* What: a row tells low, high, bytes and events of its stream; a bucket's row has no ids, but the sums
- * over its streams are no part of the contract and are not looked at. */
+/* What: a row tells low, high, bytes and events of its stream; a bucket's row has no ids, but the
+ * sums over its streams are no part of the contract and are not looked at. */
 static void rows_tell_about_streams(void **state)
 {
     (void)state;
@@ -210,7 +213,8 @@ static void rows_tell_about_streams(void **state)
     list_free(l);
 }
 
-/* What: more names in one partition than one visit looks at are all there, also behind a late prefix. */
+/* What: more names in one partition than one visit looks at are all there, also behind a late
+ * prefix. */
 static void long_lists_are_visits(void **state)
 {
     (void)state;
@@ -253,7 +257,8 @@ static int by_text(const void *a, const void *b)
     return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
 }
 
-/* What: 400 random questions over 150 random names are answered as sorting and filtering them all would. */
+/* What: 400 random questions over 150 random names are answered as sorting and filtering them all
+ * would. */
 static void agrees_with_a_naive_list(void **state)
 {
     (void)state;

@@ -38,9 +38,10 @@ static void put_some(uint64_t seed, int count)
         const size_t n = 1 + rand_below(&rnd, 4);
         snprintf(stream, sizeof stream, "s%llu", (unsigned long long)rand_below(&rnd, 12));
         for (size_t k = 0; k < n; k++) {
-            const int bytes = snprintf(text[k], sizeof text[k], "\"%llx\"",
-                                       (unsigned long long)rand_next(&rnd));
-            events[k] = (struct event_in){ior_slice(text[k], (size_t)bytes), rand_below(&rnd, 2) == 0};
+            const int bytes =
+                snprintf(text[k], sizeof text[k], "\"%llx\"", (unsigned long long)rand_next(&rnd));
+            events[k] =
+                (struct event_in){ior_slice(text[k], (size_t)bytes), rand_below(&rnd, 2) == 0};
         }
         rig.wall_ms += rand_below(&rnd, 50);
         if (rand_below(&rnd, 5) == 0) rig.wall_ms -= 100;
@@ -62,8 +63,8 @@ static void dump(struct ior_buf *out)
     ior_buf_add_char(out, 0);
 }
 
-/* What: everything that was committed is the same after each of several restarts, over more than one
- * segment, and appends go on behind it. */
+/* What: everything that was committed is the same after each of several restarts, over more than
+ * one segment, and appends go on behind it. */
 static void reopen_shows_the_same(void **state)
 {
     (void)state;
@@ -89,7 +90,8 @@ static void reopen_shows_the_same(void **state)
     assert_true(journal_active_segment(rig.node->journal) > 1);
 }
 
-/* What: the same after a stop without a MARK, on which recovery cannot say that nothing is missing. */
+/* What: the same after a stop without a MARK, on which recovery cannot say that nothing is missing.
+ */
 static void reopen_after_a_crash(void **state)
 {
     (void)state;
@@ -155,8 +157,8 @@ static void refuse(enum ior_err err, const char *word)
     assert_int_equal(disk_sim_open_files(rig.disk), 0);
 }
 
-/* What: a directory of another node name or ring size is refused with both values named; unchanged, it
- * opens again with the right ones. */
+/* What: a directory of another node name or ring size is refused with both values named; unchanged,
+ * it opens again with the right ones. */
 static void other_identities_are_refused(void **state)
 {
     (void)state;
@@ -288,12 +290,13 @@ static void known_events_are_skipped(void **state)
     assert_int_equal(rig_put(&rig, "b", "s", "2"), 2);
 }
 
-/* What: an item or a record of a kind that this version does not know is VERSION, not skipped and not CORRUPT:
- * a later version wrote it and it may matter. */
+/* What: an item or a record of a kind that this version does not know is VERSION, not skipped and
+ * not CORRUPT: a later version wrote it and it may matter. */
 static void unknown_kinds_are_another_version(void **state)
 {
     (void)state;
-    static const unsigned ops[] = {ITEM_LOW, ITEM_DELETE, ITEM_SET, ITEM_DEDUPE, ITEM_VOTE, 8, 99, 255, 0};
+    static const unsigned ops[] = {ITEM_LOW, ITEM_DELETE, ITEM_SET, ITEM_DEDUPE, ITEM_VOTE, 8,
+                                   99,       255,         0};
     static const uint16_t kinds[] = {RECORD_TRUNCATE, RECORD_SNAPSHOT, 0, 5, UINT16_MAX};
     const struct stream *s;
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
@@ -325,7 +328,8 @@ static void unknown_facts_are_another_version(void **state)
     refuse(IOR_E_VERSION, "group 0, index 1");
 }
 
-/* What: events and streams that do not fit what came before are CORRUPT, each with what is wrong. */
+/* What: events and streams that do not fit what came before are CORRUPT, each with what is wrong.
+ */
 static void contradictions_are_damage(void **state)
 {
     (void)state;
@@ -375,13 +379,15 @@ static void wrong_partitions_are_damage(void **state)
     refuse(IOR_E_CORRUPT, "a partition that is not its own");
 }
 
-/* What: an index that does not follow, a term that goes back and a group that is not there are CORRUPT. */
+/* What: an index that does not follow, a term that goes back and a group that is not there are
+ * CORRUPT. */
 static void wrong_places_in_the_log_are_damage(void **state)
 {
     (void)state;
     const struct stream *s;
     for (int i = 0; i < 4; i++) {
-        static const char *const words[] = {"index", "index", "term goes back", "record of group 9"};
+        static const char *const words[] = {"index", "index", "term goes back",
+                                            "record of group 9"};
         fresh();
         const struct vnode *vn = start(&s);
         struct record_head head = next_head(vn);
@@ -395,7 +401,8 @@ static void wrong_places_in_the_log_are_damage(void **state)
     }
 }
 
-/* What: when the disk fails at any point of the first start, the node says so, and the next start works. */
+/* What: when the disk fails at any point of the first start, the node says so, and the next start
+ * works. */
 static void failed_starts_do_no_harm(void **state)
 {
     (void)state;

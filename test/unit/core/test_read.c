@@ -65,7 +65,8 @@ static void expect_read(enum read_from how, uint64_t from, uint64_t to, uint64_t
     read_free(rd);
 }
 
-/* What: without from: the last `limit` events, ascending; all of them if there are fewer; of those up to `to`. */
+/* What: without from: the last `limit` events, ascending; all of them if there are fewer; of those
+ * up to `to`. */
 static void the_last_ones(void **state)
 {
     (void)state;
@@ -81,8 +82,8 @@ static void the_last_ones(void **state)
     expect_read(READ_LAST, 0, 0, 2, 1, 0);
 }
 
-/* What: from an id on: the first `limit` with an id of at least that; below the oldest: from the oldest;
- * above the last: none; `to` bounds them. */
+/* What: from an id on: the first `limit` with an id of at least that; below the oldest: from the
+ * oldest; above the last: none; `to` bounds them. */
 static void from_an_id_on(void **state)
 {
     (void)state;
@@ -115,7 +116,8 @@ static void from_the_end(void **state)
     expect_read(READ_FROM_END, 4, 7, 5, 7, 7);
 }
 
-/* What: a stream that never was, beside one of the same bucket, is empty: Low 1, High 0, not an error. */
+/* What: a stream that never was, beside one of the same bucket, is empty: Low 1, High 0, not an
+ * error. */
 static void what_never_was_is_empty(void **state)
 {
     (void)state;
@@ -172,8 +174,8 @@ static unsigned walk(struct read *rd, uint64_t first, uint64_t last)
     return visits;
 }
 
-/* What: a long read is visits of READ_VISIT_ENTRIES events; `next` and `left` carry it on, and together
- * they give exactly what was asked for, in every direction. */
+/* What: a long read is visits of READ_VISIT_ENTRIES events; `next` and `left` carry it on, and
+ * together they give exactly what was asked for, in every direction. */
 static void long_reads_are_visits(void **state)
 {
     (void)state;
@@ -203,7 +205,8 @@ static void long_reads_are_visits(void **state)
     }
 }
 
-/* What: large events end a visit after about READ_VISIT_BYTES; one that is larger than that comes alone. */
+/* What: large events end a visit after about READ_VISIT_BYTES; one that is larger than that comes
+ * alone. */
 static void large_events_end_a_visit(void **state)
 {
     (void)state;
@@ -224,7 +227,8 @@ static void large_events_end_a_visit(void **state)
     free(big);
 }
 
-/* What: a read holds its events: they stay as they were while the stream grows, until they are released. */
+/* What: a read holds its events: they stay as they were while the stream grows, until they are
+ * released. */
 static void events_are_held(void **state)
 {
     (void)state;
@@ -241,7 +245,8 @@ static void events_are_held(void **state)
     read_free(rd);
 }
 
-/* What: a read that is handed on from visit to visit finds the events that came meanwhile, up to its limit. */
+/* What: a read that is handed on from visit to visit finds the events that came meanwhile, up to
+ * its limit. */
 static void reads_catch_up(void **state)
 {
     (void)state;
