@@ -36,7 +36,7 @@ struct slot {
 
 /* A token as it came and the slot that it led to; stands while the slot does. */
 struct recent {
-    const struct slot *slot;
+    struct slot *slot;
     uint64_t since; /* the slot's then */
     size_t size_bytes;
     uint8_t token[RECENT_TOKEN_BYTES];
@@ -102,7 +102,7 @@ static struct recent *recent_of(struct token_cache *c, struct ior_slice token)
                                                  : &c->recent[ior_hash(token) % RECENT_SLOTS];
 }
 
-static const struct slot *recent_find(struct token_cache *c, struct ior_slice token)
+static struct slot *recent_find(struct token_cache *c, struct ior_slice token)
 {
     const struct recent *r = recent_of(c, token);
     if (r == NULL || r->slot == NULL || r->slot->since != r->since) return NULL;
@@ -110,7 +110,7 @@ static const struct slot *recent_find(struct token_cache *c, struct ior_slice to
     return sodium_memcmp(r->token, token.data, token.size_bytes) == 0 ? r->slot : NULL;
 }
 
-static void recent_keep(struct token_cache *c, struct ior_slice token, const struct slot *s)
+static void recent_keep(struct token_cache *c, struct ior_slice token, struct slot *s)
 {
     struct recent *r = recent_of(c, token);
     if (r == NULL) return;
@@ -120,9 +120,12 @@ static void recent_keep(struct token_cache *c, struct ior_slice token, const str
     memcpy(r->token, token.data, token.size_bytes);
 }
 
-static enum ior_err claims_of(const struct slot *s, uint64_t now_s, struct token_claims *ret)
+static enum ior_err claims_of(struct slot *s, uint64_t now_s, struct token_claims *ret)
 {
-    if (s->claims.expires_s <= now_s) return IOR_E_NOPERM;
+    if (s->claims.expires_s <= now_s) {
+        s->since = 0;
+        return IOR_E_NOPERM;
+    }
     *ret = s->claims;
     return IOR_OK;
 }
@@ -136,7 +139,7 @@ enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k
         token_cache_clear(c);
         c->key = k;
     }
-    const struct slot *known = recent_find(c, token);
+    struct slot *known = recent_find(c, token);
     if (known != NULL) return claims_of(known, now_s, ret);
 
     uint8_t name[NAME_BYTES];

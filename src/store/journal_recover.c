@@ -387,15 +387,17 @@ static enum ior_err adopt_spare(struct journal *j, struct ior_why *why)
 }
 
 /* The end of the journal, made sure. A torn batch was begun after the sync of the one
- * before it had returned, so only one of the two needs anything. */
+ * before it had returned, so only one of the two needs anything. In a segment that
+ * is still empty the head may be one that was to make it larger. */
 static enum ior_err settle_end(struct journal *j, struct ior_why *why)
 {
-    enum ior_err err = IOR_OK;
+    enum ior_err err;
+    uint64_t from = j->last_batch_offset;
     if (j->scrub) {
         err = scrub(j);
         if (err != IOR_OK) ior_why_set(why, err, "cannot remove the remains of a torn batch");
-    } else if (j->last_batch_offset != 0) {
-        err = write_back(j->active.file, j->last_batch_offset, j->position_bytes);
+    } else {
+        err = write_back(j->active.file, from, from == 0 ? DISK_SECTOR_BYTES : j->position_bytes);
         if (err != IOR_OK) ior_why_set(why, err, "cannot write the last batch again");
     }
     return err;
