@@ -272,35 +272,19 @@ static enum ior_err take_next(struct journal *j, uint64_t want_bytes)
 }
 
 /* The next segment becomes the active one; made here if nobody did before. */
-static enum ior_err take_next(struct journal *j, uint64_t want_bytes)
-{
-    atomic_store(&j->hurry, true);
-    pthread_mutex_lock(&j->prepare_lock);
-    enum ior_err err = make_spare(j);
-    if (err == IOR_OK && want_bytes > j->spare.size_bytes)
-        err = segment_grow(&j->spare, want_bytes, j->params.node_id);
-    if (err == IOR_OK) {
-        segment_close(&j->active);
-        pthread_mutex_lock(&j->lock);
-        j->active = j->spare;
-        j->spare = (struct segment){0};
-        pthread_mutex_unlock(&j->lock);
-        j->position_bytes = JOURNAL_PAGE_BYTES;
-        atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);
-    }
-    atomic_store(&j->hurry, false);
-    pthread_mutex_unlock(&j->prepare_lock);
-    if (err == IOR_OK && j->wake != NULL) j->wake(j->wake_ctx); /* the next spare */
-    return err;
-}
-
 enum ior_err journal_roll(struct journal *j, uint64_t need_bytes)
 {
     uint64_t want_bytes = JOURNAL_PAGE_BYTES + need_bytes;
     /* Never leave an empty segment behind: recovery would take it for the end. */
     bool empty = j->active.file != NULL && j->position_bytes == JOURNAL_PAGE_BYTES;
     if (empty) return segment_grow(&j->active, want_bytes, j->params.node_id);
-    return take_next(j, want_bytes);
+    atomic_store(&j->hurry, true);
+    pthread_mutex_lock(&j->prepare_lock);
+    enum ior_err err = take_next(j, want_bytes);
+    atomic_store(&j->hurry, false);
+    pthread_mutex_unlock(&j->prepare_lock);
+    if (err == IOR_OK && j->wake != NULL) j->wake(j->wake_ctx); /* the next spare */
+    return err;
 }
 
 /* Remove a segment for good, so that no crash brings it back after a later one. */
