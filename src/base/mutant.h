@@ -14,6 +14,7 @@
     X(no_scrub, "recovery leaves the head of a torn batch")                                        \
     X(no_write_back, "recovery does not write the last batch again")                               \
     X(no_dir_sync_at_start, "a start does not sync the folder of the journal")                     \
+    X(leave_empty, "a segment may stay empty in the middle of the journal")                        \
     X(constant_salt, "every segment has the same salt")                                            \
     X(name_before_sync, "a segment gets its name before it is synced")                             \
     X(recycle_in_place, "a recycled segment is written before its old name is gone for good")      \

@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "core/iorio.h"
 #include "rt/clock.h"
 #include "rt/rand.h"
@@ -177,7 +178,8 @@ static enum ior_err reserve_and_propose(struct append *a)
     struct stream *s = a->stream;
     enum ior_err err = stream_reserve_room(s, a->count);
     uint64_t now_ms = clock_wall_ms();
-    a->time_ms = now_ms > s->reserved_time_ms ? now_ms : s->reserved_time_ms;
+    bool later = now_ms > s->reserved_time_ms || MUTANT(time_goes_back);
+    a->time_ms = later ? now_ms : s->reserved_time_ms;
     a->first_id = s->reserved + 1;
     a->last_id = s->reserved + a->count;
     if (err == IOR_OK) {
@@ -203,6 +205,10 @@ static void vnode_append(struct msg *m)
     if (!expectation_holds(a)) {
         a->last_id = a->stream == NULL ? 0 : a->stream->reserved;
         a->err = IOR_E_CONFLICT;
+        if (MUTANT(conflict_at_once)) {
+            answer(a, IOR_E_CONFLICT);
+            return;
+        }
         group_barrier(&a->vnode->group, &a->proposal); /* not before what it was judged by */
         return;
     }
@@ -253,7 +259,7 @@ static void on_apply(void *ctx, struct proposal *p)
 static void on_lost(void *ctx)
 {
     struct vnode *vn = ctx;
-    stream_table_drop_reserved(&vn->streams);
+    if (!MUTANT(keep_reserved)) stream_table_drop_reserved(&vn->streams);
 }
 
 static void on_done(void *ctx, struct proposal *p, enum ior_err err)

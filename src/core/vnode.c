@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "core/append.h"
 #include "core/iorio.h"
 #include "core/node.h"
@@ -86,7 +87,7 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
     enum ior_err err;
     while ((err = item_next(items, &pos, &it)) == IOR_OK) {
         if (it.op == ITEM_CREATE) {
-            err = replay_create(vn, head, &it, why);
+            err = MUTANT(no_create_at_replay) ? IOR_OK : replay_create(vn, head, &it, why);
         } else if (it.op == ITEM_APPEND) {
             err = replay_append(vn, head, blob, &it, why);
             events++;

@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "rt/clock.h"
 #include "store/journal_private.h"
 
@@ -24,7 +25,7 @@ enum ior_err journal_open(const struct journal_params *p, struct journal **ret, 
     enum ior_err err = disk_mkdir(p->disk, JOURNAL_DIR);
     if (err == IOR_OK) err = disk_sync_dir(p->disk, ".");
     /* Names that a killed process made or removed are seen, but not yet sure. */
-    if (err == IOR_OK) err = disk_sync_dir(p->disk, JOURNAL_DIR);
+    if (err == IOR_OK && !MUTANT(no_dir_sync_at_start)) err = disk_sync_dir(p->disk, JOURNAL_DIR);
     if (err != IOR_OK) return ior_why_set(why, err, "cannot make the folder " JOURNAL_DIR);
     struct journal *j = calloc(1, sizeof *j);
     struct journal_port *ports = calloc(p->worker_count, sizeof *ports);
@@ -88,7 +89,7 @@ enum ior_err journal_submit(struct journal *j, struct journal_req *req)
         err = IOR_E_IO;
     } else if (j->closing) {
         err = IOR_E_CLOSING;
-    } else if (req->epoch != j->epoch) {
+    } else if (req->epoch != j->epoch && !MUTANT(no_epoch)) {
         err = IOR_E_LOST;
     } else {
         ior_queue_push(&j->waiting, &req->msg.link);
@@ -232,10 +233,19 @@ void journal_fail(struct journal *j, enum ior_err err)
     post_mail(j);
 }
 
+static void answer_batch(struct journal *j)
+{
+    pthread_mutex_lock(&j->lock);
+    sort_to_ports(j, &j->batch, IOR_OK);
+    post_mail(j);
+}
+
 void journal_finish(struct journal *j)
 {
     IOR_CHECK_MAGIC(j, JOURNAL_MAGIC);
+    if (MUTANT(ack_before_sync)) answer_batch(j);
     enum ior_err err = disk_sync(j->active.file);
+    if (MUTANT(retry_sync) && err != IOR_OK) err = disk_sync(j->active.file);
     if (err != IOR_OK) {
         journal_fail(j, IOR_E_IO);
         return;
@@ -249,9 +259,7 @@ void journal_finish(struct journal *j)
     j->last_write_us = now_us;
     j->mark_due = !ior_queue_empty(&j->batch);
     metric_add(j->mark_due ? METRIC_journal_batches : METRIC_journal_marks, 1);
-    pthread_mutex_lock(&j->lock);
-    sort_to_ports(j, &j->batch, IOR_OK);
-    post_mail(j);
+    answer_batch(j);
 }
 
 uint64_t journal_mark_due_us(struct journal *j)

@@ -18,6 +18,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/limits.h"
+#include "base/mutant.h"
 #include "rt/clock.h"
 #include "store/journal_private.h"
 
@@ -204,7 +205,7 @@ static enum ior_err look_for_torn(struct recovery *rec, uint64_t position)
         return damage(rec, position, j->active.seq, position);
     }
     rec->report->torn = head;
-    j->scrub = head;
+    j->scrub = head && !MUTANT(no_scrub);
     if (head) {
         char name[DISK_PATH_MAX];
         segment_name(j->active.seq, name);
@@ -349,7 +350,7 @@ static enum ior_err write_back(struct disk_file *f, uint64_t from, uint64_t to)
     uint8_t *piece = malloc(WINDOW_BYTES);
     if (piece == NULL) return IOR_E_NOMEM;
     enum ior_err err = IOR_OK;
-    while (err == IOR_OK && from < to) {
+    while (err == IOR_OK && from < to && !MUTANT(no_write_back)) {
         size_t n = to - from < WINDOW_BYTES ? (size_t)(to - from) : WINDOW_BYTES;
         err = disk_read(f, from, piece, n, &n);
         if (err == IOR_OK && n == 0) break;

@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "rt/clock.h"
 #include "store/journal_private.h"
 
@@ -277,7 +278,7 @@ enum ior_err journal_roll(struct journal *j, uint64_t need_bytes)
     uint64_t want_bytes = JOURNAL_PAGE_BYTES + need_bytes;
     /* Never leave an empty segment behind: recovery would take it for the end. */
     bool empty = j->active.file != NULL && j->position_bytes == JOURNAL_PAGE_BYTES;
-    if (empty) return segment_grow(&j->active, want_bytes, j->params.node_id);
+    if (empty && !MUTANT(leave_empty)) return segment_grow(&j->active, want_bytes, j->params.node_id);
     atomic_store(&j->hurry, true);
     pthread_mutex_lock(&j->prepare_lock);
     enum ior_err err = take_next(j, want_bytes);

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "base/mutant.h"
 #include "rt/rand.h"
 
 enum { HEAD_BYTES = 64, HEAD_VERSION = 1, FILL_BYTES = 1 << 20 };
@@ -73,7 +74,7 @@ static enum ior_err write_head(const struct segment *s, const uint8_t node_id[NO
     memcpy(head + 40, node_id, NODE_ID_BYTES);
     ior_put_u32(head + 60, ior_crc32c(0, head, 60));
     enum ior_err err = disk_write_buf(s->file, 0, head, sizeof head);
-    if (err == IOR_OK) err = disk_sync(s->file);
+    if (err == IOR_OK && !MUTANT(name_before_sync)) err = disk_sync(s->file);
     return err;
 }
 
@@ -104,10 +105,10 @@ enum ior_err segment_make(struct disk *d, uint64_t seq, uint64_t size_bytes,
         if (err != IOR_OK) return err;
         *recycle_seq = 0;
         /* The old name must be gone for good before the new one appears. */
-        err = disk_sync_dir(d, JOURNAL_DIR);
+        err = MUTANT(recycle_in_place) ? IOR_OK : disk_sync_dir(d, JOURNAL_DIR);
         if (err != IOR_OK) return err;
     }
-    struct segment s = {.seq = seq, .salt = rand_u64(), .size_bytes = size_bytes};
+    struct segment s = {.seq = seq, .salt = MUTANT(constant_salt) ? 1 : rand_u64(), .size_bytes = size_bytes};
     err = disk_open(d, prepare_path, DISK_WRITE | DISK_CREATE, &s.file);
     if (err == IOR_OK) err = fill_and_name(d, &s, recycled, pace, node_id);
     if (err != IOR_OK) {
@@ -177,7 +178,7 @@ enum ior_err segment_grow(struct segment *s, uint64_t size_bytes,
     struct segment grown = *s;
     grown.size_bytes = size_bytes;
     err = write_head(&grown, node_id);
-    if (err == IOR_OK) *s = grown;
+    if (err == IOR_OK) s->size_bytes = size_bytes;
     return err;
 }
 
