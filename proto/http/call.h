@@ -12,6 +12,7 @@
 #include "proto/http/path.h"
 #include "proto/http/router.h"
 
+enum answer_type { ANSWER_NONE, ANSWER_JSON, ANSWER_NDJSON };
 enum body_type { BODY_NONE, BODY_JSON, BODY_OCTETS, BODY_NDJSON, BODY_OTHER };
 
 struct http_call {
@@ -29,6 +30,7 @@ struct http_call {
     size_t query_count;
     struct ior_slice body;
     enum body_type body_type;
+    enum answer_type answer; /* of a route AS_JSON or AS_EVENTS */
 
     const struct policy *policy; /* of this turn; not to be kept */
     char user[USERNAME_BYTES_MAX + 1];

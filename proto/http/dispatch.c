@@ -92,9 +92,20 @@ static bool decode_names(struct http_call *call, const struct ior_slice *params,
     return ok;
 }
 
+static bool answer_type_ok(struct http_call *call)
+{
+    enum route_types types = call->route->types;
+    if (types != TYPES_AS_JSON && types != TYPES_AS_EVENTS) return true;
+    call->answer = negotiate_answer(call_header(call, "accept"));
+    if (call->answer == ANSWER_JSON) return true;
+    if (call->answer == ANSWER_NDJSON && types == TYPES_AS_EVENTS) return true;
+    call_reply_empty(call, 406);
+    return false;
+}
+
 static bool body_type_ok(struct http_call *call)
 {
-    if (call->route->types == TYPES_NONE) return true;
+    if (call->route->method != METHOD_POST) return true;
     call->body_type = negotiate_body_type(call_header(call, "content-type"));
     if (call->body_type == BODY_JSON) return true;
     bool event = call->route->types == TYPES_EVENT;
@@ -115,7 +126,7 @@ static void check_and_handle(struct http_call *call, bool names_ok)
         return;
     }
     if (r->scope == SCOPE_OPEN) call->policy = meta_policy(call->app->node->meta);
-    if (!body_type_ok(call)) return;
+    if (!answer_type_ok(call) || !body_type_ok(call)) return;
     if (call->body.size_bytes > call->app->config->http_body_max) {
         call_reply_error(call, IOR_E_TOOLARGE, NULL, NULL);
         return;

@@ -65,10 +65,6 @@ static void take_params(struct http_call *call, struct list *l)
 
 static void start_list(struct http_call *call, bool buckets)
 {
-    if (negotiate_answer(call_header(call, "accept")) != ANSWER_JSON) {
-        call_reply_empty(call, 406);
-        return;
-    }
     struct list *l = NULL;
     enum ior_err err = list_new(&l);
     if (err != IOR_OK) {

@@ -7,7 +7,6 @@
 /* By media type without parameters, without case. No header: BODY_NONE. */
 enum body_type negotiate_body_type(struct ior_slice content_type);
 
-enum answer_type { ANSWER_NONE, ANSWER_JSON, ANSWER_NDJSON };
 /* Accept: no header or anything with a wildcard: JSON. NDJSON when it is named and
  * JSON is not preferred to it. NONE: 406. */
 enum answer_type negotiate_answer(struct ior_slice accept);

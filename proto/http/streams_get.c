@@ -156,18 +156,13 @@ static void submit(struct http_call *call, struct read *r, read_cb cb)
 
 void route_stream_get(struct http_call *call)
 {
-    enum answer_type answer = negotiate_answer(call_header(call, "accept"));
     struct read *r = NULL;
-    if (answer == ANSWER_NONE) {
-        call_reply_empty(call, 406);
-        return;
-    }
     enum ior_err err = read_new(call->bucket, call->stream, &r);
     if (err != IOR_OK) {
         call_reply_error(call, err, NULL, NULL);
         return;
     }
-    bool ndjson = answer == ANSWER_NDJSON;
+    bool ndjson = call->answer == ANSWER_NDJSON;
     r->user[USER_FLAGS] = ndjson ? GET_NDJSON : 0;
     take_range(call, r, ndjson ? UINT64_MAX : call->app->config->streams_read_max);
     if (call->is_head && r->limit > 1) {

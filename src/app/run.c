@@ -3,6 +3,8 @@
  * may fail with a sentence, and then the stages before it are stopped.
  * Stop: no new connections; requests in flight get their answers (2.5 s at most);
  * the journal writes what it has taken and a MARK; then the threads end. */
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -339,6 +341,24 @@ static enum ior_err bootstrap_facts(struct run *r, struct meta_change *change)
     return err == IOR_OK ? err : ior_why_set(r->why, err, "cannot make the first users");
 }
 
+/* The two names are fixed at the first start: with another one the node would not
+ * see the shipped password of the old admin, or give anonymous callers nothing. */
+static enum ior_err check_users(struct run *r)
+{
+    const struct policy *p = meta_newest_policy(r->node->meta);
+    const struct policy_user *admin = policy_user(p, ior_slice_str(r->config->auth_admin_username));
+    const struct policy_user *anon = policy_user(p, ior_slice_str(r->config->auth_anon_username));
+    if (admin == NULL || anon == NULL)
+        return ior_why_set(r->why, IOR_E_INVAL,
+                           "there is no user %s in the data directory; %s is fixed at the first "
+                           "start: set it back",
+                           admin == NULL ? r->config->auth_admin_username
+                                         : r->config->auth_anon_username,
+                           admin == NULL ? "auth.admin.username" : "auth.anon.username");
+    r->password_is_shipped = password_verify(admin->password, ior_slice_str("secret"));
+    return IOR_OK;
+}
+
 static enum ior_err users_start(struct run *r)
 {
     struct meta_change *change = NULL;
@@ -351,12 +371,7 @@ static enum ior_err users_start(struct run *r)
             ior_why_set(r->why, err, "cannot write the first users: %s", ior_err_reason(err));
     }
     meta_change_free(change);
-    if (err != IOR_OK) return err;
-    const struct policy_user *u = policy_user(meta_newest_policy(r->node->meta),
-                                              ior_slice_str(r->config->auth_admin_username));
-    r->password_is_shipped =
-        u != NULL && password_verify(u->password, ior_slice_str("secret"));
-    return IOR_OK;
+    return err == IOR_OK ? check_users(r) : err;
 }
 
 /* ---- the door ---- */
@@ -488,6 +503,20 @@ static void wait_for_stop(const sigset_t *set, bool foreground)
     }
 }
 
+/* log.file of a console; `iorio start` has put standard error into the log already. */
+static bool log_to_file(const struct config *c)
+{
+    if (c->log_file[0] == 0) return true;
+    int fd = open(c->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (fd < 0) {
+        fprintf(stderr, "iorio: cannot open the log %s (key log.file): %s\n", c->log_file,
+                strerror(errno));
+        return false;
+    }
+    log_set_fd(fd);
+    return true;
+}
+
 enum exit_code run_node(const struct run_options *o)
 {
     struct ior_why why = {""};
@@ -495,6 +524,7 @@ enum exit_code run_node(const struct run_options *o)
     sigset_t signals;
     block_signals(&signals);
     log_set_level(o->config->log_level);
+    if (o->foreground && !log_to_file(o->config)) return EXIT_NO_RIGHTS;
     enum ior_err err = IOR_OK;
     int started = start_all(&r, &err);
     if (err != IOR_OK) {

@@ -187,6 +187,7 @@ void disk_sim_crash(struct disk *d, enum disk_sim_loss loss)
     IOR_ASSERT(s->open_files == 0);
     IOR_ASSERT(loss < DISK_SIM_LOSS_COUNT);
     if (loss != DISK_SIM_KILLED) lose(s, loss);
+    s->last_loss = loss;
     s->dead = false;
     s->crash_in = 0;
     s->fail_in = 0;
@@ -196,6 +197,8 @@ void disk_sim_crash(struct disk *d, enum disk_sim_loss loss)
 enum disk_sim_loss disk_sim_any_loss(struct disk *d)
 {
     struct sim_disk *s = sim_disk_of(d);
+    bool one = s->last_loss == DISK_SIM_LOSE_ONE;
+    if (one && rand_below(&s->rand, 2) == 0) return DISK_SIM_FILL_HOLES; /* the two belong together */
     return DISK_SIM_LOSE_ALL + (unsigned)rand_below(&s->rand, DISK_SIM_LOSS_COUNT - 1);
 }
 

@@ -82,6 +82,7 @@ struct sim_disk {
     bool fail_met;
     uint64_t crash_in; /* 0: never */
     bool dead;
+    enum disk_sim_loss last_loss;
 };
 
 struct sim_file {

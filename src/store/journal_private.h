@@ -45,6 +45,8 @@ struct journal {
     uint64_t position_bytes; /* where the next batch goes */
     uint64_t next_number;
     uint64_t last_write_us;
+    size_t last_count;     /* records in the last batch */
+    uint64_t last_took_us; /* its write and sync */
     bool mark_due;
     bool scrub; /* recovery left the head of a torn batch at position_bytes */
     uint64_t last_batch_offset; /* of recovery: the last sound one in active; 0: none */

@@ -121,6 +121,19 @@ enum ior_err segment_make(struct disk *d, uint64_t seq, uint64_t size_bytes,
     return IOR_OK;
 }
 
+/* It got its name only after all of it was written: a shorter file was cut. */
+static enum ior_err check_length(const struct segment *s, const char *name, struct ior_why *why)
+{
+    uint64_t file_bytes = 0;
+    enum ior_err err = disk_size(s->file, &file_bytes);
+    if (err != IOR_OK) return ior_why_set(why, err, "%s: cannot read its size", name);
+    if (file_bytes >= s->size_bytes) return IOR_OK;
+    return ior_why_set(why, IOR_E_CORRUPT,
+                       "%s: damage at offset %" PRIu64 ": the file ends here, it had %" PRIu64
+                       " bytes",
+                       name, file_bytes, s->size_bytes);
+}
+
 static enum ior_err read_head(struct segment *s, const uint8_t node_id[NODE_ID_BYTES],
                               const char *name, struct ior_why *why)
 {
@@ -146,7 +159,7 @@ static enum ior_err read_head(struct segment *s, const uint8_t node_id[NODE_ID_B
     s->size_bytes = ior_get_u64(head + 32);
     if (s->size_bytes % JOURNAL_PAGE_BYTES != 0 || s->size_bytes < 2 * JOURNAL_PAGE_BYTES)
         return ior_why_set(why, IOR_E_CORRUPT, "%s: damage at offset 32: impossible size", name);
-    return IOR_OK;
+    return check_length(s, name, why);
 }
 
 enum ior_err segment_open(struct disk *d, uint64_t seq, const uint8_t node_id[NODE_ID_BYTES],

@@ -30,7 +30,7 @@ struct segment {
     struct disk_file *file;
     uint64_t seq;
     uint64_t salt;
-    uint64_t size_bytes; /* pages beyond the end of the file count as zeros */
+    uint64_t size_bytes; /* the file has at least so many */
 };
 
 struct batch_head {

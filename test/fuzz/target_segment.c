@@ -39,7 +39,8 @@ static void set_up(void)
     rig_done(&rig);
 }
 
-static void put_chunks(uint8_t *pages, size_t room, const uint8_t *data, size_t size_bytes)
+/* How many bytes of the pages are used. */
+static size_t put_chunks(uint8_t *pages, size_t room, const uint8_t *data, size_t size_bytes)
 {
     uint64_t number = 1;
     size_t at = 0;
@@ -58,6 +59,7 @@ static void put_chunks(uint8_t *pages, size_t room, const uint8_t *data, size_t 
         size_bytes -= n;
         at += ior_align(n == 0 ? 1 : n, JOURNAL_PAGE_BYTES);
     }
+    return at;
 }
 
 static void write_segment(struct disk *d, const uint8_t *data, size_t size_bytes)
@@ -66,9 +68,9 @@ static void write_segment(struct disk *d, const uint8_t *data, size_t size_bytes
     uint8_t *pages = calloc(1, room);
     struct disk_file *f = NULL;
     IOR_ASSERT(pages != NULL);
-    put_chunks(pages, room, data, size_bytes);
+    size_t used = put_chunks(pages, room, data, size_bytes);
     enum ior_err err = disk_open(d, SEGMENT, DISK_WRITE, &f);
-    if (err == IOR_OK) err = disk_write_buf(f, JOURNAL_PAGE_BYTES, pages, room);
+    if (err == IOR_OK && used > 0) err = disk_write_buf(f, JOURNAL_PAGE_BYTES, pages, used);
     if (err == IOR_OK) err = disk_sync(f);
     IOR_ASSERT(err == IOR_OK);
     disk_close(f);

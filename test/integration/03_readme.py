@@ -76,9 +76,8 @@ class Console:
         self.run_file = os.path.join(tree, "rel", "db_data", "node.run")
         self.process = None
         self.pid = None
-        with open(os.path.join(tree, "tools", "setup"), "rb"):
-            missing = subprocess.run(["tools/setup", "missing", "run"], cwd=tree, env=clean_env(), check=False,
-                                     capture_output=True, text=True)
+        missing = subprocess.run(["tools/setup", "missing", "run"], cwd=tree, env=clean_env(), check=False,
+                                 capture_output=True, text=True)
         self.real = SLOW <= 1 and missing.returncode == 0 and missing.stdout.strip() == ""
 
     def lay_out(self):
@@ -224,7 +223,8 @@ class Readme(unittest.TestCase):
         os.kill(console.pid, signal.SIGTERM)
         self.assertEqual(console.ended(), 0, console.said())
         if console.real:
-            self.assertEqual(os.stat(os.path.join(console.tree, "rel", "db_config", "iorio.conf")).st_mode & 0o777, 0o600)
+            conf = os.path.join(console.tree, "rel", "db_config", "iorio.conf")
+            self.assertEqual(os.stat(conf).st_mode & 0o777, 0o600)
 
 
 if __name__ == "__main__":

@@ -154,27 +154,31 @@ static void on_done(struct journal_req *req)
     free(c);
 }
 
-static uint64_t new_rec(struct journal_world *w)
+static uint64_t add_rec(struct journal_world *w, uint64_t size_bytes, bool flat)
 {
     if (w->count == w->room) {
         w->room = w->room == 0 ? 256 : w->room * 2;
         w->recs = realloc(w->recs, w->room * sizeof *w->recs);
         IOR_ASSERT(w->recs != NULL);
     }
-    uint64_t dice = below(w, 20);
-    uint64_t size_bytes = dice < 12 ? below(w, 400) : below(w, 3 * JOURNAL_PAGE_BYTES);
-    if (dice == 19) size_bytes = below(w, 2 * w->segment_bytes);
-    w->recs[w->count++] =
-        (struct rec){.size_bytes = (uint32_t)size_bytes, .flat = odds(w, 2)};
+    w->recs[w->count++] = (struct rec){.size_bytes = (uint32_t)size_bytes, .flat = flat};
     return w->count;
 }
 
-void jw_submit(struct journal_world *w)
+void jw_submit_any(struct journal_world *w)
+{
+    uint64_t dice = below(w, 20);
+    uint64_t size_bytes = dice < 12 ? below(w, 400) : below(w, 3 * JOURNAL_PAGE_BYTES);
+    if (dice >= 18) size_bytes = below(w, 2 * w->segment_bytes);
+    jw_submit(w, size_bytes, odds(w, 2));
+}
+
+void jw_submit(struct journal_world *w, uint64_t size_bytes, bool flat)
 {
     struct call *c = calloc(1, sizeof *c);
     IOR_ASSERT(c != NULL);
     c->world = w;
-    c->number = new_rec(w);
+    c->number = add_rec(w, size_bytes, flat);
     c->record = jw_make_record(w, c->number);
     c->req.record = &c->record;
     c->req.epoch = journal_epoch(w->journal);

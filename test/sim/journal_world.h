@@ -53,7 +53,9 @@ void jw_init(struct journal_world *w, uint64_t seed);
 void jw_done(struct journal_world *w);
 /* Open, replay, check, start. faults: crashes and errors may come first. */
 void jw_start(struct journal_world *w, bool faults);
-void jw_submit(struct journal_world *w);
+/* A record of about this size; flat: filled like all others that are. */
+void jw_submit(struct journal_world *w, uint64_t size_bytes, bool flat);
+void jw_submit_any(struct journal_world *w);
 void jw_journal_step(struct journal_world *w);
 void jw_turns(struct journal_world *w);
 /* Every record is answered. */

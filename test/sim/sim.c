@@ -18,9 +18,10 @@
 #include "base/log.h"
 #include "cases.h"
 #include "mutants.h"
+#include "rt/rand.h"
 #include "trace.h"
 
-enum { SAME_EVERY = 10, MUTANT_SEEDS = 400, COVER_SEEDS = 30 };
+enum { PARTS = 3, SAME_EVERY = 10, MUTANT_SEEDS = 1000, COVER_SEEDS = 30 };
 
 struct options {
     unsigned long seeds;
@@ -41,8 +42,11 @@ struct result {
 static void run_seed(uint64_t seed, struct result *ret)
 {
     trace_begin(seed);
-    node_case(seed);
-    journal_case(seed);
+    struct rand_state r = {seed};
+    for (int i = 0; i < PARTS; i++) {
+        node_case(rand_next(&r));
+        journal_case(rand_next(&r));
+    }
     ret->hash = trace.hash;
     ret->steps = trace.steps;
     memcpy(ret->counts, trace.counts, sizeof ret->counts);

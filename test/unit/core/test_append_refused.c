@@ -50,7 +50,7 @@ static void failed_sync_gives_up(void **state)
     assert_int_equal(outcome(&conflict), -IOR_E_IO);
     assert_int_equal(outcome(&behind), -IOR_E_IO);
     expect_dump(&rig, "b/old 1 1700000000 j 1\nb/old 1..1\n");
-    assert_false(node_writable(rig.node));
+    assert_true(journal_failed(rig.node->journal));
     rig_post(&rig, &late, "b", "old", "2");
     rig_settle(&rig);
     assert_int_equal(outcome(&late), -IOR_E_IO);
@@ -91,7 +91,7 @@ static void full_disk_is_not_the_end(void **state)
     const uint64_t high = fill_the_disk();
     assert_true(high > 0);
     assert_int_equal(high_of(&rig, "b", "full"), high);
-    assert_false(node_writable(rig.node));
+    assert_true(journal_full(rig.node->journal));
     rig_post(&rig, &p, "b", "new", "1");
     rig_post_new(&rig, &conflict, "b", "new", "2");
     conflict.a->expect = EXPECT_LAST_ID; /* 0: wrong, once the first one commits */
@@ -104,7 +104,7 @@ static void full_disk_is_not_the_end(void **state)
     rig.mono_us += JOURNAL_NOSPC_RETRY_MS * 1000u + 1;
     assert_int_equal(rig_put(&rig, "b", "full", "1"), high + 1);
     assert_int_equal(rig_put(&rig, "b", "new", "1"), 1);
-    assert_true(node_writable(rig.node));
+    assert_false(journal_full(rig.node->journal));
 }
 
 /* What: an append that is submitted while earlier ones of its partition are being given up is LOST:
