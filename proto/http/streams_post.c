@@ -145,27 +145,58 @@ static bool take_headers(struct http_call *call, struct post *p)
 
 /* ---- the answers ---- */
 
+/* Text of an answer, on the stack: no printf on the hot path. */
+struct text {
+    char data[3 * (BUCKET_BYTES_MAX + STREAM_BYTES_MAX) + 128];
+    size_t n;
+};
+
+static void put(struct text *t, const char *literal, size_t n)
+{
+    IOR_ASSERT(n <= sizeof t->data - t->n);
+    memcpy(t->data + t->n, literal, n);
+    t->n += n;
+}
+#define PUT(t, literal) put(t, literal, sizeof(literal) - 1)
+
+static void put_u64(struct text *t, uint64_t v)
+{
+    IOR_ASSERT(sizeof t->data - t->n >= 20);
+    t->n += ior_u64_dec(v, t->data + t->n);
+}
+
+static void put_name(struct text *t, struct ior_slice name)
+{
+    IOR_ASSERT(sizeof t->data - t->n >= 3 * name.size_bytes);
+    t->n += path_encode(name, t->data + t->n);
+}
+
+static struct ior_slice text_slice(const struct text *t)
+{
+    return ior_slice(t->data, t->n);
+}
+
 static void add_location(struct http_call *call, uint64_t id)
 {
-    struct ior_buf b;
-    ior_buf_init(&b);
-    ior_buf_add_str(&b, "/streams/");
-    struct ior_slice names[2] = {call->bucket, call->stream};
-    for (int i = 0; i < 2; i++) {
-        uint8_t *at = ior_buf_room(&b, 3 * names[i].size_bytes);
-        if (at != NULL) ior_buf_grew(&b, path_encode(names[i], (char *)at));
-        ior_buf_add_char(&b, '/');
-    }
-    ior_buf_addf(&b, "?limit=1&from=%llu", (unsigned long long)id);
-    if (!ior_buf_failed(&b)) call_add_header(call, "location", ior_buf_slice(&b));
-    ior_buf_done(&b);
+    struct text t;
+    t.n = 0;
+    PUT(&t, "/streams/");
+    put_name(&t, call->bucket);
+    PUT(&t, "/");
+    put_name(&t, call->stream);
+    PUT(&t, "/?limit=1&from=");
+    put_u64(&t, id);
+    call_add_header(call, "location", text_slice(&t));
 }
 
 static void add_etag(struct http_call *call, uint64_t id)
 {
-    char etag[24];
-    int n = snprintf(etag, sizeof etag, "\"%llu\"", (unsigned long long)id);
-    call_add_header(call, "etag", ior_slice(etag, (size_t)n));
+    struct text t;
+    t.n = 0;
+    PUT(&t, "\"");
+    put_u64(&t, id);
+    PUT(&t, "\"");
+    call_add_header(call, "etag", text_slice(&t));
 }
 
 static void add_durability(struct http_call *call, enum prefer_durability prefer)
@@ -184,20 +215,21 @@ static void add_durability(struct http_call *call, enum prefer_durability prefer
 
 static void reply_created(struct http_call *call, const struct append *a)
 {
-    char json[128];
-    int n;
+    struct text t;
+    t.n = 0;
+    PUT(&t, "{\"meta\":{\"id\":");
+    put_u64(&t, a->first_id);
     if (call->body_type == BODY_NDJSON) {
-        n = snprintf(json, sizeof json, "{\"meta\":{\"id\":%llu,\"last\":%llu,\"t\":%llu}}",
-                     (unsigned long long)a->first_id, (unsigned long long)a->last_id,
-                     (unsigned long long)a->time_ms);
-    } else {
-        n = snprintf(json, sizeof json, "{\"meta\":{\"id\":%llu,\"t\":%llu}}",
-                     (unsigned long long)a->first_id, (unsigned long long)a->time_ms);
+        PUT(&t, ",\"last\":");
+        put_u64(&t, a->last_id);
     }
+    PUT(&t, ",\"t\":");
+    put_u64(&t, a->time_ms);
+    PUT(&t, "}}");
     add_location(call, a->first_id);
     add_etag(call, a->last_id);
     add_durability(call, (enum prefer_durability)a->user[1]);
-    call_reply_json(call, 201, ior_slice(json, (size_t)n));
+    call_reply_json(call, 201, text_slice(&t));
 }
 
 static void reply_conflict(struct http_call *call, const struct append *a)

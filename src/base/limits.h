@@ -40,9 +40,6 @@
 #define JOURNAL_BATCH_RECORDS_MAX 16384
 /* After this long without a record an empty MARK batch is synced. */
 #define JOURNAL_MARK_IDLE_MS 100
-/* Longest pause between two batches (journal_thread.c); on a slow disk half a sync
- * would be too long for those who wait. */
-#define LINGER_US_MAX 500
 /* Disk full: how often a new segment is tried again. */
 #define JOURNAL_NOSPC_RETRY_MS 1000
 /* One record: the largest body plus room for names and item heads. */

@@ -110,10 +110,7 @@ void journal_kick(struct journal *j, struct worker *w)
 
 uint64_t journal_epoch(struct journal *j)
 {
-    pthread_mutex_lock(&j->lock);
-    uint64_t epoch = j->epoch;
-    pthread_mutex_unlock(&j->lock);
-    return epoch;
+    return atomic_load(&j->epoch);
 }
 
 bool journal_failed(struct journal *j)
@@ -138,14 +135,6 @@ bool journal_has_waiting(struct journal *j)
     bool some = !ior_queue_empty(&j->waiting);
     pthread_mutex_unlock(&j->lock);
     return some;
-}
-
-struct journal_load journal_load(struct journal *j)
-{
-    pthread_mutex_lock(&j->lock);
-    size_t waiting = j->waiting.count;
-    pthread_mutex_unlock(&j->lock);
-    return (struct journal_load){waiting, j->last_count, j->last_took_us};
 }
 
 void journal_close(struct journal *j)
@@ -265,8 +254,6 @@ void journal_finish(struct journal *j)
     atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);
     j->next_number++;
     j->last_write_us = now_us;
-    j->last_count = j->batch.count;
-    j->last_took_us = now_us - j->batch_started_us;
     j->mark_due = !ior_queue_empty(&j->batch);
     metric_add(j->mark_due ? METRIC_journal_batches : METRIC_journal_marks, 1);
     answer_batch(j);

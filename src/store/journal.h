@@ -71,14 +71,6 @@ bool journal_full(struct journal *j);
  * one is due; true: journal_finish() must follow. */
 bool journal_begin(struct journal *j);
 void journal_finish(struct journal *j);
-/* How many wait, how many the last batch had, how long its write and sync took. For
- * whoever drives the steps, to judge when to begin. */
-struct journal_load {
-    size_t waiting;
-    size_t last_count;
-    uint64_t last_us;
-};
-struct journal_load journal_load(struct journal *j);
 /* Microseconds until a MARK is due; UINT64_MAX: none. */
 uint64_t journal_mark_due_us(struct journal *j);
 bool journal_has_waiting(struct journal *j);

@@ -24,7 +24,7 @@ struct journal {
 
     pthread_mutex_t lock; /* guards this block */
     struct ior_queue waiting;
-    uint64_t epoch; /* grows when what waited was given up */
+    _Atomic uint64_t epoch; /* written under the lock; grows when what waited was given up */
     bool failed;
     bool closing;
     struct segment spare; /* file NULL: none */
@@ -45,8 +45,6 @@ struct journal {
     uint64_t position_bytes; /* where the next batch goes */
     uint64_t next_number;
     uint64_t last_write_us;
-    size_t last_count;     /* records in the last batch */
-    uint64_t last_took_us; /* its write and sync */
     bool mark_due;
     bool scrub; /* recovery left the head of a torn batch at position_bytes */
     uint64_t last_batch_offset; /* of recovery: the last sound one in active; 0: none */

@@ -27,11 +27,20 @@ enum { WINDOW_BYTES = 1 << 20 };
 /* A window over one segment; bytes beyond the end of the file are zeros. */
 struct reader {
     struct segment *segment;
+    struct ior_why *why;
     uint8_t *data;
     size_t room;
     uint64_t from;
     uint64_t to;
 };
+
+static enum ior_err unreadable(const struct reader *r, uint64_t offset, enum ior_err err)
+{
+    char name[DISK_PATH_MAX];
+    segment_name(r->segment->seq, name);
+    return ior_why_set(r->why, err, "%s: cannot read it at offset %" PRIu64 ": %s", name, offset,
+                       ior_err_reason(err));
+}
 
 static enum ior_err reader_get(struct reader *r, uint64_t offset, size_t n, const uint8_t **ret)
 {
@@ -42,7 +51,7 @@ static enum ior_err reader_get(struct reader *r, uint64_t offset, size_t n, cons
     size_t want = n > WINDOW_BYTES ? n : WINDOW_BYTES;
     if (want > r->room) {
         uint8_t *data = realloc(r->data, want);
-        if (data == NULL) return IOR_E_NOMEM;
+        if (data == NULL) return unreadable(r, offset, IOR_E_NOMEM);
         r->data = data;
         r->room = want;
     }
@@ -50,7 +59,7 @@ static enum ior_err reader_get(struct reader *r, uint64_t offset, size_t n, cons
     IOR_ASSERT(want >= n);
     size_t got = 0;
     enum ior_err err = disk_read(r->segment->file, offset, r->data, want, &got);
-    if (err != IOR_OK) return err;
+    if (err != IOR_OK) return unreadable(r, offset, err);
     memset(r->data + got, 0, want - got);
     r->from = offset;
     r->to = offset + want;
@@ -78,7 +87,7 @@ struct recovery {
 /* The head at this page, if it is one of this segment and fits into it. */
 static enum ior_err head_at(struct reader *r, uint64_t offset, struct batch_head *ret, bool *ret_is)
 {
-    const uint8_t *at;
+    const uint8_t *at = NULL;
     *ret_is = false;
     if (offset + JOURNAL_PAGE_BYTES > r->segment->size_bytes) return IOR_OK;
     enum ior_err err = reader_get(r, offset, BATCH_HEAD_BYTES, &at);
@@ -93,7 +102,7 @@ static enum ior_err check_batch(struct reader *r, uint64_t offset, const struct 
 {
     uint64_t all = (uint64_t)BATCH_HEAD_BYTES + h->length_bytes;
     if (all > r->segment->size_bytes - offset) return IOR_E_CORRUPT;
-    const uint8_t *at;
+    const uint8_t *at = NULL;
     enum ior_err err = reader_get(r, offset, (size_t)all, &at);
     if (err != IOR_OK) return err;
     at += BATCH_HEAD_BYTES;
@@ -154,7 +163,7 @@ static enum ior_err damage(struct recovery *rec, uint64_t offset, uint64_t highe
 static enum ior_err find_higher(struct recovery *rec, struct segment *s, uint64_t from,
                                 uint64_t *ret_offset)
 {
-    struct reader r = {.segment = s};
+    struct reader r = {.segment = s, .why = rec->why};
     enum ior_err err = IOR_OK;
     for (uint64_t at = from; err == IOR_OK && at + JOURNAL_PAGE_BYTES <= s->size_bytes;
          at += JOURNAL_PAGE_BYTES) {
@@ -193,7 +202,7 @@ static enum ior_err check_end(struct recovery *rec, uint64_t position)
 static enum ior_err look_for_torn(struct recovery *rec, uint64_t position)
 {
     struct journal *j = rec->journal;
-    const uint8_t *at;
+    const uint8_t *at = NULL;
     j->scrub = false;
     if (position + JOURNAL_PAGE_BYTES > j->active.size_bytes) return IOR_OK;
     reader_aim(&rec->reader, &j->active);
@@ -336,7 +345,8 @@ enum ior_err journal_replay(struct journal *j, journal_replay_cb cb, void *ctx,
     struct listing l = {0};
     enum ior_err err = list_segments(j, &l, why);
     if (err != IOR_OK || l.count == 0) return err;
-    struct recovery rec = {.journal = j, .cb = cb, .ctx = ctx, .report = ret, .why = why};
+    struct recovery rec = {.journal = j, .cb = cb, .ctx = ctx, .report = ret, .why = why,
+                            .reader = {.why = why}};
     err = replay_all(&rec);
     free(rec.reader.data);
     return err;

@@ -1,23 +1,17 @@
 /* src/store/journal_thread.c - see journal_thread.h.
- * The writer drives itself: when a sync has returned it takes what waits; with
- * nothing to do it sleeps until a worker's turn ends (the wake) or a MARK is due.
- * Between two batches it lingers: those who were just answered usually come back
- * at once, and without a pause their next records would miss the batch that those
- * who waited meanwhile begin: two half batches would take turns for ever, each with
- * a sync of its own. So a batch begins when as many wait as were busy at the end of
- * the last sync (its own records and those waiting), or half the time of a sync has
- * passed since. One client alone never waits; a load that ends costs one pause. */
+ * The writer drives itself: as soon as a sync has returned it takes what waits;
+ * only with nothing to do it sleeps until a worker's turn ends (the wake) or a
+ * MARK is due. (A pause between batches, so that those just answered can join the
+ * next one, was tried and lost: docs/decisions.rst.) */
 #include "store/journal_thread.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #include "base/assert.h"
 #include "base/limits.h"
-#include "rt/clock.h"
 
 struct journal_thread {
     struct journal *journal;
@@ -60,26 +54,10 @@ static void pause_ms(unsigned ms)
     nanosleep(&t, NULL);
 }
 
-/* See the top. Lock held. */
-static void linger(struct journal_thread *t)
-{
-    struct journal_load load = journal_load(t->journal);
-    size_t busy = load.waiting + load.last_count;
-    uint64_t pause_us = load.last_us * 3 / 2 < LINGER_US_MAX ? load.last_us * 3 / 2 : LINGER_US_MAX;
-    uint64_t until_us = clock_mono_us() + pause_us;
-    while (!t->stopping && load.waiting < busy) {
-        uint64_t now_us = clock_mono_us();
-        if (now_us >= until_us) return;
-        sleep_on(&t->write_wake, &t->lock, until_us - now_us);
-        load = journal_load(t->journal);
-    }
-}
-
 static void *write_batches(void *arg)
 {
     struct journal_thread *t = arg;
     pthread_setname_np(pthread_self(), "journal");
-    prctl(PR_SET_TIMERSLACK, 1000ul, 0ul, 0ul, 0ul); /* the pause is short; the default slack is not */
     for (;;) {
         pthread_mutex_lock(&t->lock);
         while (!t->woken && !t->stopping) {
@@ -90,12 +68,7 @@ static void *write_batches(void *arg)
         t->woken = false;
         bool last = t->stopping;
         pthread_mutex_unlock(&t->lock);
-        while (journal_begin(t->journal)) {
-            journal_finish(t->journal);
-            pthread_mutex_lock(&t->lock);
-            linger(t);
-            pthread_mutex_unlock(&t->lock);
-        }
+        while (journal_begin(t->journal)) journal_finish(t->journal);
         if (last && !journal_has_waiting(t->journal)) return NULL;
     }
 }

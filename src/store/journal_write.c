@@ -215,7 +215,7 @@ static enum ior_err make_spare(struct journal *j)
         j->spare = s;
         j->last_seq = seq;
     } else if (err == IOR_E_NOSPC) {
-        j->full_since_us = clock_mono_us() | 1;
+        j->full_since_us = clock_mono_us(); /* never 0: the machine has been up for a while */
     }
     bool is_full = j->full_since_us != 0;
     bool stuck = err != IOR_OK && err != IOR_E_NOSPC && err != IOR_E_NOMEM && journal_stick(j);

@@ -227,6 +227,22 @@ static void conflict_waits_for_what_it_was_judged_by(void **state)
     assert_int_equal(outcome(&third), 2);
 }
 
+/* What: `none kept` too is judged against what is in flight: of two first appends at once one gets
+ * through, and the other is told only when that is certain. */
+static void none_kept_counts_what_is_in_flight(void **state)
+{
+    (void)state;
+    struct rig_post first, second;
+    post_expecting(&first, EXPECT_NONE_KEPT, 0);
+    post_expecting(&second, EXPECT_NONE_KEPT, 0);
+    rig_turns(&rig);
+    assert_int_equal(second.done, 0);
+    rig_settle(&rig);
+    assert_int_equal(outcome(&first), 1);
+    assert_int_equal(outcome(&second), -IOR_E_CONFLICT);
+    assert_int_equal(high_of(&rig, "b", "s"), 1);
+}
+
 /* What: a conflict with nothing in flight is answered without waiting for the disk, but not inside
  * the call. */
 static void settled_conflict_needs_no_disk(void **state)
@@ -457,6 +473,7 @@ int main(void)
         TEST(time_never_decreases),
         TEST(expectations_are_judged),
         TEST(none_kept_lets_the_first_through),
+        TEST(none_kept_counts_what_is_in_flight),
         TEST(conflict_waits_for_what_it_was_judged_by),
         TEST(settled_conflict_needs_no_disk),
         TEST(memory_is_accepted_first),

@@ -61,6 +61,25 @@ static void failed_sync_gives_up(void **state)
     assert_int_equal(atomic_load(&rig.node->inflight_bytes), 0);
 }
 
+/* What: appends to new streams that a failed node refuses leave nothing behind: it does not grow.
+ */
+static void refused_streams_are_forgotten(void **state)
+{
+    (void)state;
+    struct rig_post p;
+    uint64_t hash;
+    rig_post(&rig, &p, "b", "s", "1");
+    disk_sim_fail(rig.disk, DISK_SIM_SYNC, 1, IOR_E_IO, true);
+    rig_settle(&rig);
+    assert_int_equal(outcome(&p), -IOR_E_IO);
+    rig_post(&rig, &p, "b", "s", "1");
+    rig_settle(&rig);
+    assert_int_equal(outcome(&p), -IOR_E_IO);
+    struct vnode *vn = node_route(rig.node, IOR_SLICE("b"), IOR_SLICE("s"), &hash);
+    assert_null(stream_find(&vn->streams, IOR_SLICE("b"), IOR_SLICE("s"), hash));
+    assert_int_equal(vn->streams.by_name.count, 0);
+}
+
 /* Fill the active segment and the spare, until the next one is needed and cannot be made. */
 static uint64_t fill_the_disk(void)
 {
@@ -306,11 +325,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(failed_sync_gives_up),      TEST(full_disk_is_not_the_end),
-        TEST(late_comers_are_lost),      TEST(giving_up_waits_for_both_workers),
-        TEST(given_up_is_gone_for_good), TEST(inflight_is_bounded),
-        TEST(tail_is_bounded),           TEST(full_vnode_is_busy),
-        TEST(too_large_is_refused),      TEST(stopping_takes_no_more),
+        TEST(failed_sync_gives_up),
+        TEST(refused_streams_are_forgotten),
+        TEST(full_disk_is_not_the_end),
+        TEST(late_comers_are_lost),
+        TEST(giving_up_waits_for_both_workers),
+        TEST(given_up_is_gone_for_good),
+        TEST(inflight_is_bounded),
+        TEST(tail_is_bounded),
+        TEST(full_vnode_is_busy),
+        TEST(too_large_is_refused),
+        TEST(stopping_takes_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,6 +78,11 @@ static void expect_notes(const int *want, int count)
     for (int i = 0; i < count; i++) assert_int_equal(notes[i], want[i]);
 }
 
+static void note_hook(void *ctx)
+{
+    note_it(*(const int *)ctx);
+}
+
 /* What: messages of one sender run in the order in which they were sent, and not before the turn.
  */
 static void order_is_kept(void **state)
@@ -148,6 +153,24 @@ static void a_turn_ends(void **state)
     assert_int_equal(atomic_load(&wakes), 0);
 }
 
+/* What: worker_run_deferred runs what was deferred so far, at once, and leaves the rest, the
+ * mailbox and the hooks to the turn. */
+static void deferred_can_be_run_early(void **state)
+{
+    struct worker *w = *state;
+    static const int hook_number = 100;
+    struct note n[4] = {note_of(1), note_of(2), note_of(3), note_of(4)};
+    n[0].then_defer = &n[2];
+    worker_on_turn_end(w, note_hook, (void *)(uintptr_t)&hook_number);
+    worker_defer(&n[0].msg);
+    worker_defer(&n[1].msg);
+    worker_post(w, &n[3].msg);
+    worker_run_deferred(w);
+    expect_notes((const int[]){1, 2}, 2);
+    assert_false(worker_turn(w));
+    expect_notes((const int[]){1, 2, 4, 3, 100}, 5);
+}
+
 /* What: a message that a running message posts to its own worker wakes it and runs in the next
  * turn. */
 static void posts_to_oneself_wait(void **state)
@@ -162,11 +185,6 @@ static void posts_to_oneself_wait(void **state)
     assert_int_equal(atomic_load(&wakes), 2);
     worker_turn(w);
     expect_notes((const int[]){1, 2}, 2);
-}
-
-static void note_hook(void *ctx)
-{
-    note_it(*(const int *)ctx);
 }
 
 /* What: hooks run at the end of every turn, after all messages, in the order of their registration.
@@ -296,9 +314,16 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(order_is_kept),   TEST(only_the_first_wakes),    TEST(deferred_runs_later),
-        TEST(a_turn_ends),     TEST(posts_to_oneself_wait),   TEST(hooks_end_the_turn),
-        TEST(hooks_may_defer), TEST(each_thread_has_its_own), TEST(senders_do_not_disturb),
+        TEST(order_is_kept),
+        TEST(only_the_first_wakes),
+        TEST(deferred_runs_later),
+        TEST(a_turn_ends),
+        TEST(deferred_can_be_run_early),
+        TEST(posts_to_oneself_wait),
+        TEST(hooks_end_the_turn),
+        TEST(hooks_may_defer),
+        TEST(each_thread_has_its_own),
+        TEST(senders_do_not_disturb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
