@@ -102,12 +102,23 @@ static struct recent *recent_of(struct token_cache *c, struct ior_slice token)
                                                  : &c->recent[ior_hash(token) % RECENT_SLOTS];
 }
 
+/* Constant time for equal lengths, eight bytes a step: sodium_memcmp goes byte by
+ * byte, which showed (2 % of a small request). */
+static bool same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint64_t diff = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) diff |= ior_get_u64(a + i) ^ ior_get_u64(b + i);
+    for (; i < n; i++) diff |= (uint64_t)(a[i] ^ b[i]);
+    return diff == 0;
+}
+
 static struct slot *recent_find(struct token_cache *c, struct ior_slice token)
 {
     const struct recent *r = recent_of(c, token);
     if (r == NULL || r->slot == NULL || r->slot->since != r->since) return NULL;
     if (r->size_bytes != token.size_bytes) return NULL;
-    return sodium_memcmp(r->token, token.data, token.size_bytes) == 0 ? r->slot : NULL;
+    return same_bytes(r->token, token.data, token.size_bytes) ? r->slot : NULL;
 }
 
 static void recent_keep(struct token_cache *c, struct ior_slice token, struct slot *s)

@@ -67,7 +67,8 @@ static void reads_what_was_written(void **state)
 {
     (void)state;
     struct disk_file *f = open_file("f");
-    struct iovec iov[3] = {{"ab", 2}, {"", 0}, {"cdefg", 5}};
+    char text[] = "abcdefg";
+    struct iovec iov[3] = {{text, 2}, {text, 0}, {text + 2, 5}};
     char buf[600];
     size_t n = 0;
     uint64_t size = 0;
