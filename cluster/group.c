@@ -25,8 +25,12 @@ static void on_answer(struct journal_req *req);
 void group_init(struct group *g, uint32_t id, struct journal *journal, struct strand *strand,
                 const struct group_ops *ops, void *ctx, const char *node)
 {
-    *g = (struct group){.magic = GROUP_MAGIC, .id = id, .journal = journal, .strand = strand,
-                        .ops = ops, .ctx = ctx};
+    *g = (struct group){.magic = GROUP_MAGIC,
+                        .id = id,
+                        .journal = journal,
+                        .strand = strand,
+                        .ops = ops,
+                        .ctx = ctx};
     snprintf(g->node, sizeof g->node, "%s", node);
 }
 
@@ -91,8 +95,8 @@ static enum ior_err propose_vote(struct group *g, uint64_t time_ms)
     attr_write(items->data + ITEM_HEAD_BYTES, ATTR_NODE, ior_slice_str(g->node));
     item_set_place(items->data, 0, 0, 0);
     g->vote_record = (struct record){.items = items};
-    g->vote = (struct proposal){.record = &g->vote_record, .time_ms = time_ms,
-                                .index = g->last_index, .is_vote = true};
+    g->vote = (struct proposal){
+        .record = &g->vote_record, .time_ms = time_ms, .index = g->last_index, .is_vote = true};
     g->term++;
     enum ior_err err = submit(g, &g->vote, RECORD_VOTE);
     if (err != IOR_OK) {

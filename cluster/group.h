@@ -14,18 +14,18 @@ struct group;
 /* One record on its way through the log. Embed it; it belongs to the group from
  * OK until done(). */
 struct proposal {
-    struct journal_req req;  /* private; first */
-    struct msg barrier_msg;  /* private */
-    struct record *record;   /* in: with its items; head and checksum are set by the group */
-    uint64_t time_ms;        /* in: the record's time */
-    uint64_t index;          /* out: its place in the log */
-    struct group *group;     /* private */
-    struct ior_link link;    /* private: what is in flight, oldest first */
-    enum ior_err err;        /* private */
-    bool reported;           /* private: the journal has answered */
-    bool applied;            /* private */
-    bool is_barrier;         /* private */
-    bool is_vote;            /* private */
+    struct journal_req req; /* private; first */
+    struct msg barrier_msg; /* private */
+    struct record *record;  /* in: with its items; head and checksum are set by the group */
+    uint64_t time_ms;       /* in: the record's time */
+    uint64_t index;         /* out: its place in the log */
+    struct group *group;    /* private */
+    struct ior_link link;   /* private: what is in flight, oldest first */
+    enum ior_err err;       /* private */
+    bool reported;          /* private: the journal has answered */
+    bool applied;           /* private */
+    bool is_barrier;        /* private */
+    bool is_vote;           /* private */
 };
 
 struct group_ops {

@@ -166,7 +166,8 @@ enum ior_err meta_start(struct meta *m, struct ior_why *why)
 {
     enum ior_err err = build_policy(m, &m->policy, why);
     if (err != IOR_OK) return err;
-    for (unsigned i = 0; i < m->params.worker_count; i++) m->views[i].policy = policy_ref(m->policy);
+    for (unsigned i = 0; i < m->params.worker_count; i++)
+        m->views[i].policy = policy_ref(m->policy);
     return IOR_OK;
 }
 

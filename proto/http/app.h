@@ -12,7 +12,7 @@ struct http_app {
     const struct config *config;
     struct node *node;
     struct token_key key;
-    struct job_queue *crypto; /* password checks */
+    struct job_queue *crypto;     /* password checks */
     struct http_worker **workers; /* by worker id */
     unsigned worker_count;
     _Atomic bool ready;

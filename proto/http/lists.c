@@ -60,7 +60,8 @@ static void take_params(struct http_call *call, struct list *l)
     }
     if (call_query(call, "limit", &value) && path_int(value, &n) && n < LIST_NAMES_MAX)
         l->limit = n <= 0 ? 0 : (size_t)n;
-    if (call_query(call, "info", &value)) l->user[USER_INFO] = ior_slice_eq(value, IOR_SLICE("yes"));
+    if (call_query(call, "info", &value))
+        l->user[USER_INFO] = ior_slice_eq(value, IOR_SLICE("yes"));
 }
 
 static void start_list(struct http_call *call, bool buckets)

@@ -23,8 +23,8 @@ static bool next_part(struct ior_slice *rest, char separator, struct ior_slice *
         rest->size_bytes == 0 ? NULL : memchr(rest->data, separator, rest->size_bytes);
     size_t n = end == NULL ? rest->size_bytes : (size_t)(end - rest->data);
     *ret = trim(ior_slice(rest->data, n));
-    *rest = end == NULL ? (struct ior_slice){NULL, 0}
-                        : ior_slice(end + 1, rest->size_bytes - n - 1);
+    *rest =
+        end == NULL ? (struct ior_slice){NULL, 0} : ior_slice(end + 1, rest->size_bytes - n - 1);
     return true;
 }
 
@@ -49,7 +49,8 @@ static int quality(struct ior_slice params)
 {
     struct ior_slice p;
     while (next_part(&params, ';', &p)) {
-        if (p.size_bytes < 3 || (p.data[0] != 'q' && p.data[0] != 'Q') || p.data[1] != '=') continue;
+        if (p.size_bytes < 3 || (p.data[0] != 'q' && p.data[0] != 'Q') || p.data[1] != '=')
+            continue;
         int q = p.data[2] == '1' ? 1000 : 0;
         int unit = 100;
         for (size_t i = 4; i < p.size_bytes && i < 7 && q < 1000; i++, unit /= 10) {

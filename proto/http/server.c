@@ -131,7 +131,7 @@ static void on_tick(void *ctx)
 
 /* h2o answers 413 by itself, before there is a call: its text becomes our error. */
 static char too_large_json[] = "{\"type\":\"too-large\",\"reason\":\"The body is larger than "
-                                     "http.body.max\"}";
+                               "http.body.max\"}";
 
 static void send_too_large(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *bufs, size_t count,
                            h2o_send_state_t state)

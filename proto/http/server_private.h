@@ -40,7 +40,7 @@ struct http_worker {
     struct token_cache *tokens;
     struct ticket_slot *slots;
     uint32_t slot_count;
-    uint32_t free_slot; /* index + 1; 0: none */
+    uint32_t free_slot;                       /* index + 1; 0: none */
     struct http_call *wait_first, *wait_last; /* by deadline */
 };
 

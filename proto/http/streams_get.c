@@ -86,9 +86,8 @@ static void stream_get_next(struct http_call *call)
     call->stream_state = NULL; /* the visit owns it until it comes back */
     read_release(r);
     r->user[USER_TICKET] = call_ticket(call, false);
-    enum ior_err err = r->user[USER_TICKET] == 0
-                           ? IOR_E_BUSY
-                           : iorio_read(call->app->node, r, stream_get_visited);
+    enum ior_err err =
+        r->user[USER_TICKET] == 0 ? IOR_E_BUSY : iorio_read(call->app->node, r, stream_get_visited);
     if (err == IOR_OK) return;
     read_free(r);
     call_stream_abort(call);
@@ -147,8 +146,7 @@ static void submit(struct http_call *call, struct read *r, read_cb cb)
 {
     r->user_ptr = call->app;
     r->user[USER_TICKET] = call_ticket(call, true);
-    enum ior_err err =
-        r->user[USER_TICKET] == 0 ? IOR_E_BUSY : iorio_read(call->app->node, r, cb);
+    enum ior_err err = r->user[USER_TICKET] == 0 ? IOR_E_BUSY : iorio_read(call->app->node, r, cb);
     if (err == IOR_OK) return;
     read_free(r);
     call_reply_error(call, err, NULL, NULL);
@@ -211,8 +209,8 @@ void route_event_get(struct http_call *call)
     int64_t id = 0;
     struct read *r = NULL;
     if (!path_int(call->id, &id) || id < 0) {
-        call_reply_error(call, IOR_E_NOTFOUND, "An event has a number: /streams/{bucket}/{stream}/{id}",
-                         NULL);
+        call_reply_error(call, IOR_E_NOTFOUND,
+                         "An event has a number: /streams/{bucket}/{stream}/{id}", NULL);
         return;
     }
     enum ior_err err = read_new(call->bucket, call->stream, &r);

@@ -205,7 +205,7 @@ static void add_durability(struct http_call *call, enum prefer_durability prefer
     if (prefer != PREFER_NONE) {
         /* One node alone: quorum is this disk. */
         call_add_header(call, "preference-applied",
-                        prefer == PREFER_MEMORY  ? IOR_SLICE("durability=memory")
+                        prefer == PREFER_MEMORY   ? IOR_SLICE("durability=memory")
                         : prefer == PREFER_QUORUM ? IOR_SLICE("durability=quorum")
                                                   : IOR_SLICE("durability=disk"));
         if (prefer == PREFER_QUORUM) reached = "quorum";

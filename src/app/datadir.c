@@ -30,9 +30,9 @@ enum ior_err datadir_lock(const char *dir, struct datadir_lock *ret, struct ior_
         int e = errno;
         close(fd);
         if (e == EWOULDBLOCK)
-            return ior_why_set(why, IOR_E_LOCKED,
-                               "the data directory %s is in use by another process (key paths.data)",
-                               dir);
+            return ior_why_set(
+                why, IOR_E_LOCKED,
+                "the data directory %s is in use by another process (key paths.data)", dir);
         return ior_why_set(why, ior_err_from_errno(e), "cannot lock %s: %s", path, strerror(e));
     }
     ret->fd = fd;

@@ -20,7 +20,8 @@ static const char usage_text[] =
     "  chkconfig          check the configuration\n"
     "  config --defaults  print a commented configuration file\n"
     "\n"
-    "Without --conf: ../db_config/iorio.conf beside the release folder, else etc/iorio.conf in it.\n"
+    "Without --conf: ../db_config/iorio.conf beside the release folder, else etc/iorio.conf in "
+    "it.\n"
     "Every key can be given as an environment variable: http.port is IORIO_HTTP_PORT.\n";
 
 enum exit_code exit_code_of(enum ior_err err)
@@ -114,8 +115,7 @@ static enum exit_code load(const struct args *a, struct config *c, char *file, s
 
 static enum exit_code console(const struct config *c, const char *file)
 {
-    struct run_options o = {
-        .config = c, .config_file = file, .foreground = true, .notify_fd = -1};
+    struct run_options o = {.config = c, .config_file = file, .foreground = true, .notify_fd = -1};
     return run_node(&o);
 }
 

@@ -78,8 +78,8 @@ static void errand_run(struct msg *m)
 static enum ior_err on_worker(struct run *r, unsigned i, struct meta_change *change,
                               void (*fn)(struct run *r, struct errand *e))
 {
-    struct errand e = {.msg = {.run = errand_run}, .fn = fn, .run = r, .worker = &r->workers[i],
-                       .change = change};
+    struct errand e = {
+        .msg = {.run = errand_run}, .fn = fn, .run = r, .worker = &r->workers[i], .change = change};
     pthread_mutex_init(&e.lock, NULL);
     pthread_cond_init(&e.cond, NULL);
     worker_post(e.worker, &e.msg);
@@ -162,8 +162,7 @@ static void report_recovery(const struct journal_replay_report *rep, uint64_t us
     LOG_INFO("journal", "recovered", "batches=%llu records=%llu bytes=%llu ms=%llu%s",
              (unsigned long long)rep->batches, (unsigned long long)rep->records,
              (unsigned long long)rep->bytes, (unsigned long long)us / 1000,
-             rep->batches == 0 || rep->marked ? ""
-                                              : " note=\"the last stop was not a clean one\"");
+             rep->batches == 0 || rep->marked ? "" : " note=\"the last stop was not a clean one\"");
     if (rep->torn)
         LOG_WARNING("journal", "torn batch dropped", "at=\"%s\" (it was never acknowledged)",
                     rep->torn_at);
@@ -532,8 +531,7 @@ enum exit_code run_node(const struct run_options *o)
         stop_all(&r, started);
         return exit_code_of(err);
     }
-    if (o->foreground)
-        banner_print(o->config, o->config_file, r.where, r.password_is_shipped);
+    if (o->foreground) banner_print(o->config, o->config_file, r.where, r.password_is_shipped);
     if (o->notify_fd >= 0) {
         ssize_t n = write(o->notify_fd, "R", 1);
         (void)n;

@@ -16,7 +16,8 @@ struct ior_buf {
 void ior_buf_init(struct ior_buf *b);
 void ior_buf_done(struct ior_buf *b);
 void ior_buf_clear(struct ior_buf *b); /* keeps the memory */
-/* Room for `more` further bytes; the caller writes them and calls ior_buf_grew(). NULL: no memory. */
+/* Room for `more` further bytes; the caller writes them and calls ior_buf_grew(). NULL: no memory.
+ */
 uint8_t *ior_buf_room(struct ior_buf *b, size_t more);
 void ior_buf_grew(struct ior_buf *b, size_t n);
 void ior_buf_add(struct ior_buf *b, const void *data, size_t n);

@@ -26,7 +26,8 @@ typedef uint64_t config_INT;
 typedef uint64_t config_PORT;
 typedef uint64_t config_BYTES;
 typedef uint64_t config_MS; /* a duration */
-typedef char config_CHOICE[32]; /* one of the words in the help text: "one|two|three" first in help */
+typedef char
+    config_CHOICE[32]; /* one of the words in the help text: "one|two|three" first in help */
 
 struct config {
 #define X(field, key, kind, def, min, max, when, help) config_##kind field;
@@ -42,8 +43,8 @@ struct config {
  * in one source, a comment behind a value, quotes around a value, and variables
  * that begin with IORIO_ but name no key (except IORIO_TEST_*).
  * Errors: NOTFOUND or ACCESS (the file), INVAL (everything else). */
-IOR_MUST_CHECK enum ior_err config_load(struct config *c, const char *release_dir,
-                                        const char *file, struct ior_why *why);
+IOR_MUST_CHECK enum ior_err config_load(struct config *c, const char *release_dir, const char *file,
+                                        struct ior_why *why);
 /* The same from memory, without the environment: for tests and fuzzing. *c has
  * been through config_set_defaults(); `name` stands for the file in texts. */
 IOR_MUST_CHECK enum ior_err config_parse(struct config *c, const char *name, const char *text,

@@ -40,8 +40,7 @@ static enum ior_err grow(struct ior_map *m)
     struct ior_map_slot *slots = calloc(room, sizeof *slots);
     if (slots == NULL) return IOR_E_NOMEM;
     for (size_t i = 0; i < m->room; i++) {
-        if (m->slots[i].object != NULL)
-            put(slots, room - 1, m->slots[i].hash, m->slots[i].object);
+        if (m->slots[i].object != NULL) put(slots, room - 1, m->slots[i].hash, m->slots[i].object);
     }
     free(m->slots);
     m->slots = slots;

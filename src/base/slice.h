@@ -47,6 +47,6 @@ static inline bool ior_slice_starts(struct ior_slice s, struct ior_slice prefix)
 static inline bool ior_slice_ends(struct ior_slice s, struct ior_slice suffix)
 {
     return s.size_bytes >= suffix.size_bytes &&
-           (suffix.size_bytes == 0 || memcmp(s.data + s.size_bytes - suffix.size_bytes, suffix.data,
-                                             suffix.size_bytes) == 0);
+           (suffix.size_bytes == 0 ||
+            memcmp(s.data + s.size_bytes - suffix.size_bytes, suffix.data, suffix.size_bytes) == 0);
 }

@@ -11,7 +11,8 @@
 #include "cluster/group.h"
 #include "core/node.h"
 
-/* A bucket: 1..255 bytes; a stream: 1..1,024 bytes; UTF-8 without control characters, not . or .. */
+/* A bucket: 1..255 bytes; a stream: 1..1,024 bytes; UTF-8 without control characters,
+ * not . or .. */
 bool iorio_bucket_name_ok(struct ior_slice name);
 bool iorio_stream_name_ok(struct ior_slice name);
 
@@ -42,18 +43,18 @@ struct append {
     bool accept_pending;      /* private */
     bool done_waiting;        /* private */
 
-    uint32_t count;               /* events */
-    enum append_expect expect;    /* in */
-    uint64_t expect_last_id;      /* in, for EXPECT_LAST_ID */
+    uint32_t count;                    /* events */
+    enum append_expect expect;         /* in */
+    uint64_t expect_last_id;           /* in, for EXPECT_LAST_ID */
     enum append_durability durability; /* in */
-    append_cb accepted;           /* in, for MEMORY: taken, not yet on disk. Before cb. */
-    void *user_ptr;               /* the caller's */
-    uint64_t user[2];             /* the caller's */
+    append_cb accepted;                /* in, for MEMORY: taken, not yet on disk. Before cb. */
+    void *user_ptr;                    /* the caller's */
+    uint64_t user[2];                  /* the caller's */
 
-    enum ior_err err;   /* out: OK, CONFLICT, or why not */
-    uint64_t first_id;  /* out */
-    uint64_t last_id;   /* out; after CONFLICT: the last id ever given */
-    uint64_t time_ms;   /* out */
+    enum ior_err err;  /* out: OK, CONFLICT, or why not */
+    uint64_t first_id; /* out */
+    uint64_t last_id;  /* out; after CONFLICT: the last id ever given */
+    uint64_t time_ms;  /* out */
 
     uint8_t bucket_bytes;
     uint16_t stream_bytes;
@@ -98,13 +99,13 @@ struct read {
     void *user_ptr;     /* the caller's */
     uint64_t user[2];   /* the caller's */
 
-    bool exists;     /* out: something was ever appended */
-    uint64_t low;    /* out: API.md Iorio-Low */
-    uint64_t high;   /* out */
-    uint64_t next;   /* out: where to go on; 0: that was all */
-    uint64_t left;   /* out: how many of limit are left */
-    size_t count;    /* out: events in this visit */
-    size_t room;     /* private */
+    bool exists;              /* out: something was ever appended */
+    uint64_t low;             /* out: API.md Iorio-Low */
+    uint64_t high;            /* out */
+    uint64_t next;            /* out: where to go on; 0: that was all */
+    uint64_t left;            /* out: how many of limit are left */
+    size_t count;             /* out: events in this visit */
+    size_t room;              /* private */
     struct event_out *events; /* out; released by read_release */
     struct event_out one;     /* private: room for the usual single event */
 
@@ -141,14 +142,14 @@ struct list {
     struct ior_buf at;     /* private: last name seen in it */
     size_t taken;          /* private: from it */
 
-    bool buckets;           /* in: list buckets; else the streams of `bucket` */
-    struct ior_buf bucket;  /* in */
-    struct ior_buf after;   /* in: only names behind this one */
-    struct ior_buf prefix;  /* in: only names that begin so */
-    bool exact;             /* in: only the name that is the prefix */
-    size_t limit;           /* in: 1..LIST_NAMES_MAX */
-    void *user_ptr;         /* the caller's */
-    uint64_t user[2];       /* the caller's */
+    bool buckets;          /* in: list buckets; else the streams of `bucket` */
+    struct ior_buf bucket; /* in */
+    struct ior_buf after;  /* in: only names behind this one */
+    struct ior_buf prefix; /* in: only names that begin so */
+    bool exact;            /* in: only the name that is the prefix */
+    size_t limit;          /* in: 1..LIST_NAMES_MAX */
+    void *user_ptr;        /* the caller's */
+    uint64_t user[2];      /* the caller's */
 
     enum ior_err err;       /* out: OK, NOMEM, BUSY */
     bool more;              /* out: there are further names */

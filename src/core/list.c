@@ -114,8 +114,8 @@ static bool take_names(struct list *l, const struct stream_table *t)
 {
     struct bucket *b = l->buckets ? NULL : bucket_find(t, ior_buf_slice(&l->bucket));
     if (!l->buckets && b == NULL) return false;
-    size_t i = l->buckets ? buckets_seek(t, ior_buf_slice(&l->at))
-                          : bucket_seek(b, ior_buf_slice(&l->at));
+    size_t i =
+        l->buckets ? buckets_seek(t, ior_buf_slice(&l->at)) : bucket_seek(b, ior_buf_slice(&l->at));
     size_t end = l->buckets ? t->bucket_count : b->count;
     for (size_t n = 0; i < end; i++, n++) {
         struct ior_slice name =
@@ -124,8 +124,7 @@ static bool take_names(struct list *l, const struct stream_table *t)
         ior_buf_clear(&l->at);
         ior_buf_add_slice(&l->at, name);
         bool empty_bucket = l->buckets && t->buckets[i]->count == 0;
-        if (!empty_bucket && wanted(l, name))
-            add_row(l, name, l->buckets ? NULL : b->streams[i]);
+        if (!empty_bucket && wanted(l, name)) add_row(l, name, l->buckets ? NULL : b->streams[i]);
         if (l->err != IOR_OK || ior_buf_failed(&l->at)) return false;
         if (n >= LIST_VISIT_NAMES) return true;
     }

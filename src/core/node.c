@@ -93,7 +93,8 @@ void node_close(struct node *n)
 {
     if (n == NULL) return;
     IOR_CHECK_MAGIC(n, NODE_MAGIC);
-    for (uint32_t i = 0; n->vnodes != NULL && i < n->params.ring_size; i++) vnode_done(&n->vnodes[i]);
+    for (uint32_t i = 0; n->vnodes != NULL && i < n->params.ring_size; i++)
+        vnode_done(&n->vnodes[i]);
     free(n->vnodes);
     meta_free(n->meta);
     journal_free(n->journal);

@@ -25,7 +25,7 @@ struct node {
     struct node_params params;
     struct identity identity;
     struct journal *journal;
-    struct meta *meta; /* group 0 */
+    struct meta *meta;    /* group 0 */
     struct vnode *vnodes; /* ring_size of them */
     _Atomic uint64_t tail_bytes;
     _Atomic uint64_t inflight_bytes;

@@ -20,12 +20,12 @@ struct stream {
     struct bucket *bucket;
     uint64_t hash; /* of the names */
     uint64_t uid;
-    uint64_t low;  /* first id kept; high + 1: none */
-    uint64_t high; /* last id committed */
+    uint64_t low;      /* first id kept; high + 1: none */
+    uint64_t high;     /* last id committed */
     uint64_t reserved; /* last id given to a proposal; >= high */
     uint64_t time_ms;  /* of the last committed event */
     uint64_t reserved_time_ms;
-    uint64_t bytes; /* payload bytes kept */
+    uint64_t bytes;             /* payload bytes kept */
     struct tail_entry *entries; /* count = high - low + 1 */
     size_t entries_room;
     bool committed; /* its CREATE is committed: it may be shown */

@@ -24,7 +24,7 @@ struct worker_hook {
 
 struct worker {
     uint32_t magic;
-    unsigned id; /* 0.. */
+    unsigned id;                      /* 0.. */
     _Atomic(struct ior_link *) inbox; /* newest first */
     struct ior_queue deferred;        /* own messages, run in this or the next turn */
     struct ior_queue strands;         /* strands to visit again */

@@ -169,7 +169,7 @@ static void set_up(void)
     if (realpath(dir, shim.dir) == NULL) shim_die("POWER_DIR");
     shim.dir_len = strlen(shim.dir);
     if (strlen(log) >= sizeof shim.log_path) shim_die("POWER_LOG");
-    strcpy(shim.log_path, log);
+    memcpy(shim.log_path, log, strlen(log) + 1);
     const char *mutant = getenv("POWER_MUTANT");
     shim.no_fsync = mutant != NULL && strcmp(mutant, "no-fsync") == 0;
     shim.no_dirsync = mutant != NULL && strcmp(mutant, "no-dirsync") == 0;
@@ -228,13 +228,13 @@ bool shim_tracked(int fd, struct stat *st)
 void shim_encode(char *out, const char *rest)
 {
     if (*rest == '\0') {
-        strcpy(out, ".");
+        memcpy(out, ".", sizeof ".");
         return;
     }
     for (; *rest != '\0'; rest++) {
         unsigned char c = (unsigned char)*rest;
         if (c <= 0x20 || c == '%' || c == 0x7f)
-            out += sprintf(out, "%%%02X", c);
+            out += snprintf(out, 4, "%%%02X", c);
         else
             *out++ = *rest;
     }

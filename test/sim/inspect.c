@@ -194,6 +194,11 @@ void client_inspect(struct world *w, bool after_start)
     for (unsigned i = 0; i < MODEL_STREAMS; i++) scan_stream(w, i);
     model_scan_end(&w->model, after_start);
     facts_check(w);
+    uint64_t exist = 0;
+    for (unsigned i = 0; i < MODEL_STREAMS; i++) exist += w->model.streams[i].scanned > 0;
+    if (atomic_load(&w->node->stream_count) != exist)
+        trace_violation("the node counts %llu streams, %llu exist",
+                        ULL(atomic_load(&w->node->stream_count)), ULL(exist));
     for (unsigned b = 0; b <= MODEL_BUCKETS; b++) {
         start_list(w, b, true);
         world_turns(w);

@@ -130,7 +130,12 @@ static void live(struct world *w)
     }
     if (world_odds(w, 4)) {
         world_turns(w);
-        if (!disk_sim_is_dead(w->disk)) client_inspect(w, false);
+        client_inspect(w, false); /* what is in memory needs no disk */
+    }
+    bool sound = !disk_sim_is_dead(w->disk) && !journal_failed(w->node->journal);
+    if (sound && world_odds(w, 5)) { /* also after a full disk: no restart is needed */
+        world_heal(w);
+        if (!journal_failed(w->node->journal)) client_prove_alive(w);
     }
 }
 

@@ -237,6 +237,20 @@ void world_settle(struct world *w)
         world_journal_step(w);
     }
     if (w->pending > 0) trace_violation("%u calls were never answered", w->pending);
+    uint64_t inflight = atomic_load(&w->node->inflight_bytes);
+    if (inflight > 0)
+        trace_violation("%llu bytes count as in flight, but nothing is",
+                        (unsigned long long)inflight);
+}
+
+void world_heal(struct world *w)
+{
+    disk_sim_set_limit(w->disk, UINT64_MAX);
+    disk_sim_fail(w->disk, DISK_SIM_WRITE, 0, IOR_OK, false);
+    disk_sim_crash_at(w->disk, 0);
+    world_settle(w);
+    w->mono_us += JOURNAL_NOSPC_RETRY_MS * 1000; /* a full disk is tried again */
+    world_prepare_step(w);
 }
 
 /* ---- ends ---- */

@@ -53,6 +53,8 @@ void world_prepare_step(struct world *w);
 void world_pass_time(struct world *w);
 /* Turns and batches until every call is answered. */
 void world_settle(struct world *w);
+/* Nothing is wrong any more from here on (the journal has not failed). */
+void world_heal(struct world *w);
 /* Only turns: what does not need the journal is answered. */
 void world_turns(struct world *w);
 /* On a worker of its choice: enter it; leave with worker_enter(NULL). */

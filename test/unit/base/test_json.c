@@ -241,7 +241,9 @@ static size_t nested(char *out, unsigned levels, unsigned arrays)
     size_t n = 0;
     for (unsigned i = 0; i < levels; i++) {
         const bool object = i % (arrays + 1) == arrays;
-        n += (size_t)sprintf(out + n, "%s", object ? "{\"k\":" : "[");
+        const char *open = object ? "{\"k\":" : "[";
+        memcpy(out + n, open, strlen(open));
+        n += strlen(open);
     }
     out[n++] = '1';
     for (unsigned i = levels; i > 0; i--) out[n++] = (i - 1) % (arrays + 1) == arrays ? '}' : ']';

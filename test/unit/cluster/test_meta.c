@@ -1,0 +1,389 @@
+/* test/unit/cluster/test_meta.c - the facts of group 0: a change is whole, durable and seen
+ * by every worker before it is answered; what cannot be stored leaves the old view. */
+#include "../store/journal_rig.h"
+
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "cluster/meta.h"
+
+enum { CALLS_MAX = 8 };
+
+/* A change of the test, and what became of it. */
+struct call {
+    struct meta_change *change;
+    unsigned order; /* of its answer; 0: none */
+    enum ior_err err;
+};
+
+static struct jr jr;
+static struct meta *meta;
+static struct call calls[CALLS_MAX];
+static unsigned answers;
+
+/* ---- start and end ---- */
+
+static enum ior_err on_record(void *ctx, const struct record_head *head, struct ior_slice items,
+                              struct ior_why *why)
+{
+    (void)ctx;
+    assert_int_equal(head->group, 0);
+    return meta_replay(meta, head, items, why);
+}
+
+static enum ior_err try_open(void)
+{
+    for (unsigned i = 0; i < JR_WORKERS; i++) worker_init(&jr.workers[i], i, jr_no_wake, NULL);
+    jr.why.text[0] = 0;
+    assert_int_equal(journal_open(&jr.params, &jr.journal, &jr.why), IOR_OK);
+    struct meta_params p = {jr.journal, jr.worker_ptrs, JR_WORKERS, "iorio@here"};
+    assert_int_equal(meta_new(&p, &meta), IOR_OK);
+    enum ior_err err = journal_replay(jr.journal, on_record, NULL, &jr.report, &jr.why);
+    if (err == IOR_OK) err = meta_start(meta, &jr.why);
+    return err == IOR_OK ? journal_start(jr.journal, &jr.why) : err;
+}
+
+static void open_all(void)
+{
+    enum ior_err err = try_open();
+    if (err != IOR_OK) fail_msg("%s: %s", ior_err_name(err), jr.why.text);
+}
+
+static void close_all(void)
+{
+    jr_turns(&jr);
+    jr_close(&jr);
+    meta_free(meta);
+    meta = NULL;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(calls, 0, sizeof calls);
+    answers = 0;
+    jr_init(&jr);
+    open_all();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < CALLS_MAX; i++) meta_change_free(calls[i].change);
+    close_all();
+    jr_done(&jr);
+    return 0;
+}
+
+/* ---- changes ---- */
+
+static void on_answer(struct meta_change *c)
+{
+    struct call *call = c->user;
+    assert_int_equal(call->order, 0);
+    call->order = ++answers;
+    call->err = c->err;
+}
+
+static void new_change(unsigned i)
+{
+    assert_null(calls[i].change);
+    assert_int_equal(meta_change_new(&calls[i].change), IOR_OK);
+    assert_true(meta_change_empty(calls[i].change));
+    calls[i].change->user = &calls[i];
+}
+
+/* credential 0: unset. */
+static enum ior_err add_user(unsigned i, const char *name, unsigned credential)
+{
+    char key[64];
+    char value[256];
+    snprintf(key, sizeof key, "user" FACT_SEP "%s", name);
+    snprintf(value, sizeof value,
+             "{\"password\":\"$argon2id$v=19$m=19456,t=2,p=1$aW9yaW8gZHVtbXkgc2FsdA$"
+             "bm9ib2R5IGlzIGxldCBpbiBieSB0aGlzIGhhc2ghISE\",\"credential\":%u,\"groups\":[]}",
+             credential);
+    struct ior_slice none = {NULL, 0};
+    return meta_change_set(calls[i].change, ior_slice_str(key),
+                           credential == 0 ? none : ior_slice_str(value));
+}
+
+static void submit(unsigned i, unsigned worker)
+{
+    worker_enter(&jr.workers[worker]);
+    assert_int_equal(meta_change_submit(meta, calls[i].change, on_answer), IOR_OK);
+    worker_enter(NULL);
+}
+
+static void change_user(unsigned i, unsigned worker, const char *name, unsigned credential)
+{
+    new_change(i);
+    assert_int_equal(add_user(i, name, credential), IOR_OK);
+    assert_false(meta_change_empty(calls[i].change));
+    submit(i, worker);
+}
+
+static bool commit(void)
+{
+    if (!journal_begin(jr.journal)) return false;
+    journal_finish(jr.journal);
+    return true;
+}
+
+static uint64_t credential_in(const struct policy *p, const char *name)
+{
+    const struct policy_user *u = policy_user(p, ior_slice_str(name));
+    return u == NULL ? 0 : u->credential;
+}
+
+static uint64_t seen_by(unsigned worker, const char *name)
+{
+    worker_enter(&jr.workers[worker]);
+    uint64_t credential = credential_in(meta_policy(meta), name);
+    worker_enter(NULL);
+    return credential;
+}
+
+static void expect_seen(const char *name, uint64_t credential)
+{
+    for (unsigned i = 0; i < JR_WORKERS; i++) assert_int_equal(seen_by(i, name), credential);
+    assert_int_equal(credential_in(meta_newest_policy(meta), name), credential);
+}
+
+/* Turns and batches until nothing moves any more. */
+static void settle(void)
+{
+    for (int i = 0; i < 6; i++) {
+        jr_turns(&jr);
+        commit();
+    }
+    jr_turns(&jr);
+}
+
+/* ---- tests ---- */
+
+/* What: nobody sees a change before it is durable; its caller hears of it after every
+ * worker has it; a start has it too. */
+static void answered_when_all_see_it(void **state)
+{
+    (void)state;
+    change_user(0, 1, "ann", 3);
+    jr_turns(&jr);
+    assert_true(journal_begin(jr.journal));
+    jr_turns(&jr);
+    expect_seen("ann", 0);
+    journal_finish(jr.journal);
+    jr_turn(&jr, 1); /* committed; worker 1 may have it, worker 0 has not had a turn */
+    jr_turn(&jr, 1);
+    assert_int_equal(seen_by(0, "ann"), 0);
+    assert_int_equal(answers, 0);
+    settle();
+    assert_int_equal(calls[0].order, 1);
+    assert_int_equal(calls[0].err, IOR_OK);
+    expect_seen("ann", 3);
+    close_all();
+    open_all();
+    expect_seen("ann", 3);
+}
+
+/* What: a change of several facts is one record: whole, or not there. */
+static void several_facts_are_one(void **state)
+{
+    (void)state;
+    new_change(0);
+    assert_int_equal(add_user(0, "ann", 1), IOR_OK);
+    assert_int_equal(add_user(0, "bob", 2), IOR_OK);
+    assert_int_equal(add_user(0, "cyd", 3), IOR_OK);
+    submit(0, 0);
+    settle();
+    new_change(1);
+    assert_int_equal(add_user(1, "ann", 0), IOR_OK);    /* unset */
+    assert_int_equal(add_user(1, "bob", 7), IOR_OK);
+    assert_int_equal(add_user(1, "nobody", 0), IOR_OK); /* unset what is not there */
+    submit(1, 1);
+    settle();
+    assert_int_equal(calls[1].err, IOR_OK);
+    for (int i = 0; i < 2; i++) {
+        expect_seen("ann", 0);
+        expect_seen("bob", 7);
+        expect_seen("cyd", 3);
+        assert_int_equal(jr.report.records, i == 0 ? 0 : 3); /* a vote and two changes */
+        close_all();
+        open_all();
+    }
+}
+
+/* What: changes under way at once are applied in order and each is answered once. */
+static void changes_follow_each_other(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) change_user(i, i % 2, "ann", i + 1);
+    assert_true(commit());
+    change_user(4, 0, "ann", 5);
+    settle();
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_not_equal(calls[i].order, 0);
+        assert_int_equal(calls[i].err, IOR_OK);
+    }
+    expect_seen("ann", 5);
+}
+
+/* What: the power fails with a change on its way: the old facts or the new ones. */
+static void power_cut_leaves_old_or_new(void **state)
+{
+    (void)state;
+    bool old_seen = false;
+    bool new_seen = false;
+    change_user(0, 0, "ann", 1);
+    settle();
+    for (unsigned round = 0; round < 24; round++) {
+        uint64_t before = credential_in(meta_newest_policy(meta), "ann");
+        calls[1] = (struct call){0};
+        change_user(1, 0, "ann", 100 + round);
+        assert_true(journal_begin(jr.journal));
+        disk_sim_kill(jr.disk);
+        journal_finish(jr.journal);
+        settle();
+        assert_int_equal(calls[1].err, IOR_E_IO);
+        expect_seen("ann", before);
+        meta_change_free(calls[1].change);
+        calls[1].change = NULL;
+        jr_drop(&jr);
+        meta_free(meta);
+        disk_sim_crash(jr.disk, (enum disk_sim_loss)(1 + round % (DISK_SIM_LOSS_COUNT - 1)));
+        open_all();
+        uint64_t after = credential_in(meta_newest_policy(meta), "ann");
+        assert_true(after == before || after == 100 + round);
+        old_seen = old_seen || after == before;
+        new_seen = new_seen || after == 100 + round;
+    }
+    assert_true(old_seen && new_seen);
+}
+
+/* What: no room: the change is refused, the old view stays; with room it works again. */
+static void full_disk_refuses(void **state)
+{
+    (void)state;
+    for (unsigned i = 1; i <= 3; i++) {
+        calls[0] = (struct call){0};
+        change_user(0, 0, "ann", i);
+        assert_true(commit());
+        settle();
+        meta_change_free(calls[0].change);
+        calls[0].change = NULL;
+    }
+    disk_sim_set_limit(jr.disk, disk_sim_used_bytes(jr.disk));
+    change_user(1, 1, "ann", 9);
+    settle();
+    assert_int_equal(calls[1].err, IOR_E_NOSPC);
+    expect_seen("ann", 3);
+    disk_sim_set_limit(jr.disk, UINT64_MAX);
+    jr.mono_us += JOURNAL_NOSPC_RETRY_MS * 1000;
+    change_user(2, 1, "ann", 10);
+    settle();
+    assert_int_equal(calls[2].err, IOR_OK);
+    expect_seen("ann", 10);
+    close_all();
+    open_all();
+    expect_seen("ann", 10);
+}
+
+/* What: keys and values that are too large are refused when they are added. */
+static void too_large_is_refused(void **state)
+{
+    (void)state;
+    char *large = calloc(1, FACT_BYTES_MAX + 1);
+    assert_non_null(large);
+    new_change(0);
+    assert_int_equal(meta_change_set(calls[0].change, ior_slice(large, FACT_BYTES_MAX / 2 + 1),
+                                     IOR_SLICE("{}")),
+                     IOR_E_TOOLARGE);
+    assert_int_equal(
+        meta_change_set(calls[0].change, IOR_SLICE("k"), ior_slice(large, FACT_BYTES_MAX + 1)),
+        IOR_E_TOOLARGE);
+    assert_true(meta_change_empty(calls[0].change));
+    free(large);
+}
+
+/* What: facts of kinds that this version does not know are kept for those who do. */
+static void unknown_facts_are_kept(void **state)
+{
+    (void)state;
+    new_change(0);
+    assert_int_equal(meta_change_set(calls[0].change, IOR_SLICE("later" FACT_SEP "x"),
+                                     IOR_SLICE("{\"a\":1}")),
+                     IOR_OK);
+    assert_int_equal(add_user(0, "ann", 4), IOR_OK);
+    submit(0, 0);
+    settle();
+    assert_int_equal(calls[0].err, IOR_OK);
+    close_all();
+    open_all();
+    expect_seen("ann", 4);
+}
+
+/* ---- replay of what should not be there ---- */
+
+static enum ior_err replay_item(enum item_op op, uint64_t index, const char *key,
+                                const char *value)
+{
+    size_t attrs = key == NULL ? 0 : attr_bytes(strlen(key));
+    struct ior_blob *b = ior_blob_new(item_bytes(attrs, strlen(value)));
+    assert_non_null(b);
+    item_write(b->data, op, ITEM_FLAG_JSON, attrs, ior_slice_str(value));
+    if (key != NULL) attr_write(b->data + ITEM_HEAD_BYTES, ATTR_KEY, ior_slice_str(key));
+    item_set_place(b->data, 0, 0, 0);
+    struct record_head head = {.kind = RECORD_ENTRY, .term = 1, .index = index};
+    jr.why.text[0] = 0;
+    enum ior_err err = meta_replay(meta, &head, ior_slice(b->data, b->size_bytes), &jr.why);
+    ior_blob_unref(b);
+    return err;
+}
+
+/* What: an item that is no fact names the place and the version. */
+static void unreadable_items_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(replay_item(ITEM_APPEND, 1, "k", "{}"), IOR_E_VERSION);
+    assert_string_equal(jr.why.text, "group 0, index 1: a fact that this version cannot read");
+    assert_int_equal(replay_item(ITEM_SET, 2, NULL, "{}"), IOR_E_VERSION);
+    assert_int_equal(replay_item(ITEM_SET, 4, "k", "{}"), IOR_E_CORRUPT);
+    assert_int_equal(replay_item(ITEM_SET, 3, "k", "{}"), IOR_OK);
+}
+
+/* What: a stored fact of ours that cannot be read stops the start, and is named. */
+static void unreadable_fact_stops_the_start(void **state)
+{
+    (void)state;
+    assert_int_equal(replay_item(ITEM_SET, 1, "user" FACT_SEP "ann", "{\"credential\":1}"), IOR_OK);
+    assert_int_equal(meta_start(meta, &jr.why), IOR_E_CORRUPT);
+    assert_non_null(strstr(jr.why.text, "fact user/ann"));
+    /* Taken away again, so that the end of the test finds a sound node. */
+    size_t attrs = attr_bytes(8);
+    struct ior_blob *b = ior_blob_new(item_bytes(attrs, 0));
+    assert_non_null(b);
+    item_write(b->data, ITEM_SET, 0, attrs, (struct ior_slice){NULL, 0});
+    attr_write(b->data + ITEM_HEAD_BYTES, ATTR_KEY, IOR_SLICE("user" FACT_SEP "ann"));
+    struct record_head head = {.kind = RECORD_ENTRY, .term = 1, .index = 2};
+    assert_int_equal(meta_replay(meta, &head, ior_slice(b->data, b->size_bytes), &jr.why), IOR_OK);
+    ior_blob_unref(b);
+}
+
+#define WITH_META(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_META(answered_when_all_see_it),
+        WITH_META(several_facts_are_one),
+        WITH_META(changes_follow_each_other),
+        WITH_META(power_cut_leaves_old_or_new),
+        WITH_META(full_disk_refuses),
+        WITH_META(too_large_is_refused),
+        WITH_META(unknown_facts_are_kept),
+        WITH_META(unreadable_items_are_refused),
+        WITH_META(unreadable_fact_stops_the_start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
