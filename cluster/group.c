@@ -44,6 +44,8 @@ enum ior_err group_replay(struct group *g, const struct record_head *head, bool 
         return ior_why_set(why, IOR_E_VERSION,
                            "group %u: a record of kind %u, which a single node does not write",
                            g->id, head->kind);
+    if (head->term == UINT64_MAX) /* the next vote could not be higher */
+        return ior_why_set(why, IOR_E_CORRUPT, "group %u: the term has no successor", g->id);
     if (head->term < g->term)
         return ior_why_set(why, IOR_E_CORRUPT, "group %u: the term goes back from %llu to %llu",
                            g->id, (unsigned long long)g->term, (unsigned long long)head->term);

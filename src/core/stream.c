@@ -134,16 +134,32 @@ static enum ior_err bucket_get(struct stream_table *t, struct ior_slice name, st
     return IOR_OK;
 }
 
+/* A bucket was made for a stream that came to nothing: nobody else would remove it. */
+static void drop_if_unused(struct stream_table *t, struct bucket *b)
+{
+    if (b->uses > 0) return;
+    size_t after = buckets_seek(t, bucket_name(b));
+    IOR_ASSERT(after > 0 && t->buckets[after - 1] == b);
+    memmove(t->buckets + after - 1, t->buckets + after,
+            (t->bucket_count - after) * sizeof(void *));
+    t->bucket_count--;
+    free(b->streams);
+    free(b);
+}
+
 enum ior_err stream_add(struct stream_table *t, struct ior_slice bucket, struct ior_slice name,
                         uint64_t hash, uint64_t uid, struct stream **ret)
 {
     IOR_ASSERT(name.size_bytes > 0 && name.size_bytes <= STREAM_BYTES_MAX);
     struct bucket *b = NULL;
     enum ior_err err = bucket_get(t, bucket, &b);
-    if (err == IOR_OK) err = grow_array(&b->streams, &b->room, b->count, sizeof(void *));
     if (err != IOR_OK) return err;
-    struct stream *s = calloc(1, sizeof *s + name.size_bytes);
-    if (s == NULL) return IOR_E_NOMEM;
+    err = grow_array(&b->streams, &b->room, b->uses, sizeof(void *));
+    struct stream *s = err == IOR_OK ? calloc(1, sizeof *s + name.size_bytes) : NULL;
+    if (s == NULL) {
+        drop_if_unused(t, b);
+        return IOR_E_NOMEM;
+    }
     s->bucket = b;
     s->hash = hash;
     s->uid = uid;
@@ -157,8 +173,10 @@ enum ior_err stream_add(struct stream_table *t, struct ior_slice bucket, struct 
     }
     if (err != IOR_OK) {
         free(s);
+        drop_if_unused(t, b);
         return err;
     }
+    b->uses++;
     *ret = s;
     return IOR_OK;
 }
@@ -168,9 +186,7 @@ void stream_commit(struct stream_table *t, struct stream *s)
     (void)t;
     IOR_ASSERT(!s->committed);
     struct bucket *b = s->bucket;
-    /* Several uncommitted streams may have shared the room that stream_add made. */
-    enum ior_err err = grow_array(&b->streams, &b->room, b->count, sizeof(void *));
-    IOR_ASSERT(err == IOR_OK);
+    IOR_ASSERT(b->count < b->uses && b->count < b->room);
     size_t at = bucket_seek(b, stream_name(s));
     memmove(b->streams + at + 1, b->streams + at, (b->count - at) * sizeof(void *));
     b->streams[at] = s;
@@ -183,7 +199,10 @@ void stream_remove_uncommitted(struct stream_table *t, struct stream *s)
     IOR_ASSERT(!s->committed && s->high == 0);
     ior_map_remove(&t->by_name, s->hash, s);
     ior_map_remove(&t->by_uid, s->uid, s);
+    struct bucket *b = s->bucket;
     stream_free(s);
+    b->uses--;
+    drop_if_unused(t, b);
 }
 
 /* One uncommitted stream, or NULL; on the way every reservation is dropped. */

@@ -36,8 +36,8 @@ struct stream {
 struct bucket {
     struct stream **streams; /* sorted by name, committed ones only */
     size_t count;
-    size_t room;
-    uint64_t hash;
+    size_t room; /* for all of `uses`, so that a commit cannot fail */
+    size_t uses; /* streams, uncommitted ones too */
     uint8_t name_bytes;
     uint8_t name[];
 };
@@ -45,7 +45,7 @@ struct bucket {
 struct stream_table {
     struct ior_map by_name;
     struct ior_map by_uid;
-    struct bucket **buckets; /* sorted by name; never removed while the node runs */
+    struct bucket **buckets; /* sorted by name; gone with their last stream */
     size_t bucket_count;
     size_t bucket_room;
 };

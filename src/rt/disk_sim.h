@@ -5,8 +5,9 @@
  *     since then, or the synced one, whatever its neighbours are; so is the size;
  *   - each create, rename and unlink since the last sync_dir of the folder is
  *     kept or lost by itself; a kept rename is whole; a file without a name is gone.
- * A failed sync makes nothing durable, and no later sync makes those writes
- * durable either: the kernel has dropped them from its list ("fsyncgate").
+ * A failed sync makes nothing durable, and no later sync makes those bytes
+ * durable either: the kernel takes the pages for clean ("fsyncgate"). The size is
+ * not lost in this way.
  * A process that is killed loses nothing, but what was not synced still is not.
  * Thread: one. Out of memory ends the program: this is a tool for tests. */
 #pragma once

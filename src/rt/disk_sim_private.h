@@ -17,7 +17,6 @@ struct sim_sector {
 struct sim_size {
     uint64_t bytes;
     uint64_t serial;
-    bool stuck;
 };
 
 struct sim_inode;
@@ -118,5 +117,5 @@ void sim_set_size(struct sim_disk *s, struct sim_inode *i, uint64_t size_bytes);
 /* This sector is now as `seen` has it. */
 void sim_note_sector(struct sim_disk *s, struct sim_inode *i, uint64_t number);
 void sim_file_sync(struct sim_inode *i);
-/* The sync failed: these versions will never be synced. */
+/* The sync failed: the bytes that are not durable now will not be by a later one. */
 void sim_file_stick(struct sim_inode *i);

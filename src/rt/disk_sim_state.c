@@ -225,8 +225,6 @@ void sim_file_sync(struct sim_inode *i)
         }
     }
     i->sector_count = kept;
-    bool stuck = i->size_count > 0 && i->sizes[i->size_count - 1].stuck;
-    if (stuck) return;
     if (i->size_count > 0) i->durable_bytes = i->sizes[i->size_count - 1].bytes;
     i->size_count = 0;
 }
@@ -234,5 +232,4 @@ void sim_file_sync(struct sim_inode *i)
 void sim_file_stick(struct sim_inode *i)
 {
     for (size_t n = 0; n < i->sector_count; n++) i->sectors[n].stuck = true;
-    for (size_t n = 0; n < i->size_count; n++) i->sizes[n].stuck = true;
 }
