@@ -336,7 +336,8 @@ enum ior_err journal_release(struct journal *j, uint64_t below_seq)
 {
     IOR_ASSERT(below_seq <= journal_active_segment(j));
     pthread_mutex_lock(&j->prepare_lock);
-    enum ior_err err = release_locked(j, below_seq);
+    /* A name that could not be made sure may come back; no later one may go before it. */
+    enum ior_err err = journal_failed(j) ? IOR_E_IO : release_locked(j, below_seq);
     pthread_mutex_unlock(&j->prepare_lock);
     return err;
 }

@@ -82,9 +82,9 @@ static enum ior_err try_start(struct world *w, struct ior_why *why)
         .disk = w->disk,
         .name = "sim@127.0.0.1",
         .ring_size = WORLD_RING_SIZE,
-        .segment_bytes = WORLD_SEGMENT_BYTES << (world_odds(w, 4) ? 1 : 0),
+        .segment_bytes = (uint64_t)WORLD_SEGMENT_BYTES << (world_odds(w, 4) ? 1 : 0),
         .tail_bytes_max = 1u << 30,
-        .inflight_bytes_max = world_odds(w, 4) ? 64 << 10 : 16 << 20,
+        .inflight_bytes_max = world_odds(w, 4) ? 64u << 10 : 16u << 20,
         .workers = w->worker_ptrs,
         .worker_count = w->worker_count,
     };

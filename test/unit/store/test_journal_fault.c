@@ -315,6 +315,28 @@ static void failed_release_is_done_again(void **state)
     }
 }
 
+/* What: the name of a segment that is recycled could not be made sure: it may come back, so
+ * the journal stops, and no segment above it is removed any more. */
+static void failed_recycling_leaves_no_hole(void **state)
+{
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        uint64_t n = 0;
+        four_segments(&rig, &n);
+        assert_int_equal(journal_release(rig.journal, 2), IOR_OK); /* 1 is kept */
+        disk_sim_fail(rig.disk, DISK_SIM_SYNC_DIR, 1, IOR_E_IO, true);
+        journal_prepare(rig.journal);
+        assert_true(journal_failed(rig.journal));
+        uint64_t changes = disk_sim_count(rig.disk, DISK_SIM_CHANGE);
+        assert_int_equal(journal_release(rig.journal, 4), IOR_E_IO);
+        assert_int_equal(disk_sim_count(rig.disk, DISK_SIM_CHANGE), changes);
+        jr_crash(&rig, DISK_SIM_LOSE_SOME);
+        jr_open(&rig);
+        assert_int_equal(rig.seen[rig.seen_count - 1], n);
+        tear_down(state);
+        assert_int_equal(set_up(state), 0);
+    }
+}
+
 /* What: no room for the name of a recycled segment: it stays where it was, and goes with
  * the next release. */
 static void recycling_without_room_leaves_no_hole(void **state)
@@ -350,6 +372,7 @@ int main(void)
         WITH_JOURNAL(full_disk_has_no_mark),
         WITH_JOURNAL(old_epoch_is_refused),
         WITH_JOURNAL(failed_release_is_done_again),
+        WITH_JOURNAL(failed_recycling_leaves_no_hole),
         WITH_JOURNAL(recycling_without_room_leaves_no_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
