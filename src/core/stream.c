@@ -140,8 +140,7 @@ static void drop_if_unused(struct stream_table *t, struct bucket *b)
     if (b->uses > 0) return;
     size_t after = buckets_seek(t, bucket_name(b));
     IOR_ASSERT(after > 0 && t->buckets[after - 1] == b);
-    memmove(t->buckets + after - 1, t->buckets + after,
-            (t->bucket_count - after) * sizeof(void *));
+    memmove(t->buckets + after - 1, t->buckets + after, (t->bucket_count - after) * sizeof(void *));
     t->bucket_count--;
     free(b->streams);
     free(b);

@@ -138,8 +138,7 @@ static uint64_t count_sectors(struct sim_disk *s)
 {
     uint64_t sum = 0;
     for (struct sim_inode *i = s->inodes; i != NULL; i = i->next) {
-        if (i->sector_count > 0)
-            qsort(i->sectors, i->sector_count, sizeof *i->sectors, by_number);
+        if (i->sector_count > 0) qsort(i->sectors, i->sector_count, sizeof *i->sectors, by_number);
         for (size_t at = 0; at < i->sector_count; at += run_of(i, at)) sum++;
     }
     return sum;
@@ -198,7 +197,8 @@ enum disk_sim_loss disk_sim_any_loss(struct disk *d)
 {
     struct sim_disk *s = sim_disk_of(d);
     bool one = s->last_loss == DISK_SIM_LOSE_ONE;
-    if (one && rand_below(&s->rand, 2) == 0) return DISK_SIM_FILL_HOLES; /* the two belong together */
+    if (one && rand_below(&s->rand, 2) == 0)
+        return DISK_SIM_FILL_HOLES; /* the two belong together */
     return DISK_SIM_LOSE_ALL + (unsigned)rand_below(&s->rand, DISK_SIM_LOSS_COUNT - 1);
 }
 

@@ -195,8 +195,8 @@ void sim_set_size(struct sim_disk *s, struct sim_inode *i, uint64_t size_bytes)
     sim_make_room(i, size_bytes);
     if (size_bytes < i->seen_bytes) {
         memset(i->seen + size_bytes, 0, (size_t)(i->seen_bytes - size_bytes));
-        for (uint64_t n = size_bytes / DISK_SECTOR_BYTES;
-             n * DISK_SECTOR_BYTES < i->seen_bytes; n++)
+        for (uint64_t n = size_bytes / DISK_SECTOR_BYTES; n * DISK_SECTOR_BYTES < i->seen_bytes;
+             n++)
             sim_note_sector(s, i, n);
     }
     i->seen_bytes = size_bytes;

@@ -77,8 +77,8 @@ static enum ior_err on_journal_name(void *ctx, const char *name)
     return IOR_OK;
 }
 
-static enum ior_err make(struct disk *d, const char *node, uint32_t ring_size,
-                         struct identity *ret, struct ior_why *why)
+static enum ior_err make(struct disk *d, const char *node, uint32_t ring_size, struct identity *ret,
+                         struct ior_why *why)
 {
     bool has_journal = false;
     enum ior_err err = disk_list(d, JOURNAL_DIR, on_journal_name, &has_journal);

@@ -219,7 +219,8 @@ void journal_fail(struct journal *j, enum ior_err err)
     bool sticky = err != IOR_E_NOSPC && err != IOR_E_NOMEM;
     pthread_mutex_lock(&j->lock);
     if (sticky && journal_stick(j)) {
-        LOG_ERROR("journal", "failed", "err=%s segment=%llu offset=%llu: no more writes until a restart",
+        LOG_ERROR("journal", "failed",
+                  "err=%s segment=%llu offset=%llu: no more writes until a restart",
                   ior_err_name(err), (unsigned long long)j->active.seq,
                   (unsigned long long)j->position_bytes);
     }

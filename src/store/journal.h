@@ -5,9 +5,9 @@
  * Life: journal_open, journal_replay (reads everything back), journal_start;
  * then journal_submit from the workers; the steps journal_begin / journal_finish /
  * journal_prepare are driven by journal_thread.h or by the simulator.
- * Failure is sticky: after a failed write or sync nothing is accepted any more
- * and no sync is tried again. A full disk is not: what waits fails with NOSPC
- * and later submits work as soon as a segment can be made. */
+ * Failure is sticky: after a failed write or sync, of a segment in the making too,
+ * nothing is accepted any more and no sync is tried again. A full disk is not: what waits fails
+ * with NOSPC and later submits work as soon as a segment can be made. */
 #pragma once
 
 #include "base/err.h"
@@ -28,12 +28,12 @@ struct journal_params {
 
 /* One record on its way. Embed it; it belongs to the journal from OK until done. */
 struct journal_req {
-    struct msg msg;                         /* private while submitted */
-    struct record *record;                  /* in: sealed; its bytes do not change until done */
-    uint64_t epoch;                         /* in: journal_epoch() when its group was last sound */
-    void (*done)(struct journal_req *req);  /* in: runs on origin, exactly once */
-    struct worker *origin;                  /* set by submit */
-    enum ior_err err;                       /* out: OK (durable), IO, NOSPC, LOST */
+    struct msg msg;                        /* private while submitted */
+    struct record *record;                 /* in: sealed; its bytes do not change until done */
+    uint64_t epoch;                        /* in: journal_epoch() when its group was last sound */
+    void (*done)(struct journal_req *req); /* in: runs on origin, exactly once */
+    struct worker *origin;                 /* set by submit */
+    enum ior_err err;                      /* out: OK (durable), IO, NOSPC, LOST */
 };
 
 /* Takes the folder journal/ into use. NOMEM, IO, ACCESS... with *why. */
@@ -47,7 +47,7 @@ struct journal_replay_report {
     uint64_t batches;
     uint64_t records;
     uint64_t bytes;
-    bool torn; /* the last batch was torn and dropped */
+    bool torn;   /* the last batch was torn and dropped */
     bool marked; /* the journal ends with a MARK: nothing can be missing */
     char torn_at[DISK_PATH_MAX + 64];
 };
@@ -85,7 +85,8 @@ void journal_set_pause(struct journal *j, void (*pause)(unsigned ms));
 /* Called (any thread) when begin has something to do; set before the start. */
 void journal_set_wake(struct journal *j, void (*wake)(void *ctx), void *ctx);
 /* Segments below this one hold nothing that is needed: one is kept for recycling,
- * the others are removed. Seqs: journal_first_segment .. journal_active_segment. */
+ * the others are removed. Seqs: journal_first_segment .. journal_active_segment.
+ * IO: may be tried again, unless the journal has failed (then always IO). */
 IOR_MUST_CHECK enum ior_err journal_release(struct journal *j, uint64_t below_seq);
 uint64_t journal_first_segment(struct journal *j);
 uint64_t journal_active_segment(struct journal *j);

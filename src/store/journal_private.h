@@ -27,7 +27,7 @@ struct journal {
     _Atomic uint64_t epoch; /* written under the lock; grows when what waited was given up */
     bool failed;
     bool closing;
-    struct segment spare; /* file NULL: none */
+    struct segment spare;   /* file NULL: none */
     uint64_t full_since_us; /* 0: a segment could be made at the last try */
     uint64_t recycle_seq;   /* 0: none */
     uint64_t first_seq;
@@ -46,7 +46,7 @@ struct journal {
     uint64_t next_number;
     uint64_t last_write_us;
     bool mark_due;
-    bool scrub; /* recovery left the head of a torn batch at position_bytes */
+    bool scrub;                 /* recovery left the head of a torn batch at position_bytes */
     uint64_t last_batch_offset; /* of recovery: the last sound one in active; 0: none */
     struct ior_queue batch;
     uint64_t batch_length_bytes;

@@ -131,8 +131,8 @@ static enum ior_err replay_batch(struct recovery *rec, const struct batch_head *
         enum ior_err err =
             record_check(ior_slice(records + pos, h->length_bytes - pos), &rh, rec->why);
         if (err != IOR_OK) return err;
-        struct ior_slice items = ior_slice(records + pos + RECORD_HEAD_BYTES,
-                                           rh.length_bytes - RECORD_HEAD_BYTES);
+        struct ior_slice items =
+            ior_slice(records + pos + RECORD_HEAD_BYTES, rh.length_bytes - RECORD_HEAD_BYTES);
         err = rec->cb(rec->ctx, &rh, items, rec->why);
         if (err != IOR_OK) return err;
         pos += rh.length_bytes;
@@ -184,8 +184,7 @@ static enum ior_err check_end(struct recovery *rec, uint64_t position)
 {
     struct journal *j = rec->journal;
     uint64_t higher = 0;
-    enum ior_err err =
-        find_higher(rec, &j->active, position + JOURNAL_PAGE_BYTES, &higher);
+    enum ior_err err = find_higher(rec, &j->active, position + JOURNAL_PAGE_BYTES, &higher);
     if (err == IOR_E_CORRUPT) return damage(rec, position, j->active.seq, higher);
     for (uint64_t seq = j->active.seq + 1; err == IOR_OK && seq <= j->last_seq; seq++) {
         struct segment s = {0};
@@ -251,7 +250,8 @@ static enum ior_err list_segments(struct journal *j, struct listing *l, struct i
     if (err != IOR_OK) return ior_why_set(why, err, JOURNAL_DIR ": cannot list it");
     if (l->leftover) {
         err = disk_unlink(j->params.disk, JOURNAL_DIR "/prepare.tmp");
-        if (err != IOR_OK) return ior_why_set(why, err, JOURNAL_DIR "/prepare.tmp: cannot remove it");
+        if (err != IOR_OK)
+            return ior_why_set(why, err, JOURNAL_DIR "/prepare.tmp: cannot remove it");
     }
     if (l->count == 0) return IOR_OK;
     if (l->highest - l->lowest != l->count - 1)
@@ -322,8 +322,8 @@ static enum ior_err replay_all(struct recovery *rec)
     struct journal *j = rec->journal;
     uint64_t position = 0;
     bool stepped = true;
-    enum ior_err err = segment_open(j->params.disk, j->first_seq, j->params.node_id, &j->active,
-                                    rec->why);
+    enum ior_err err =
+        segment_open(j->params.disk, j->first_seq, j->params.node_id, &j->active, rec->why);
     if (err == IOR_OK && j->first_seq == 1) j->next_number = 1;
     while (err == IOR_OK && stepped) {
         err = replay_segment(rec, &position);
@@ -345,8 +345,8 @@ enum ior_err journal_replay(struct journal *j, journal_replay_cb cb, void *ctx,
     struct listing l = {0};
     enum ior_err err = list_segments(j, &l, why);
     if (err != IOR_OK || l.count == 0) return err;
-    struct recovery rec = {.journal = j, .cb = cb, .ctx = ctx, .report = ret, .why = why,
-                            .reader = {.why = why}};
+    struct recovery rec = {
+        .journal = j, .cb = cb, .ctx = ctx, .report = ret, .why = why, .reader = {.why = why}};
     err = replay_all(&rec);
     free(rec.reader.data);
     return err;
@@ -389,8 +389,7 @@ static enum ior_err adopt_spare(struct journal *j, struct ior_why *why)
         j->last_seq--;
     }
     if (j->last_seq == j->active.seq) return IOR_OK;
-    enum ior_err err =
-        segment_open(j->params.disk, j->last_seq, j->params.node_id, &j->spare, why);
+    enum ior_err err = segment_open(j->params.disk, j->last_seq, j->params.node_id, &j->spare, why);
     if (err != IOR_OK) return err;
     /* Its head may be one that was to make it larger. */
     err = write_back(j->spare.file, 0, DISK_SECTOR_BYTES);

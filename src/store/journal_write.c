@@ -156,7 +156,8 @@ bool journal_begin(struct journal *j)
     enum ior_err err = room_for(j, need_bytes) ? IOR_OK : journal_roll(j, need_bytes);
     if (err == IOR_OK) {
         err = write_batch(j, kind);
-        if (err == IOR_E_NOSPC) err = IOR_E_IO; /* not a sound disk: the blocks were written before */
+        if (err == IOR_E_NOSPC)
+            err = IOR_E_IO; /* not a sound disk: the blocks were written before */
     }
     if (err != IOR_OK) {
         if (kind == BATCH_MARK) j->mark_due = false;
@@ -204,9 +205,8 @@ static enum ior_err make_spare(struct journal *j)
     if (wait) return IOR_E_NOSPC;
 
     struct segment s = {0};
-    enum ior_err err = segment_make(j->params.disk, seq, j->params.segment_bytes,
-                                    j->params.node_id, &recycle_seq,
-                                    (struct segment_pace){pace_wait, j}, &s);
+    enum ior_err err = segment_make(j->params.disk, seq, j->params.segment_bytes, j->params.node_id,
+                                    &recycle_seq, (struct segment_pace){pace_wait, j}, &s);
     pthread_mutex_lock(&j->lock);
     j->recycle_seq = recycle_seq;
     bool was_full = j->full_since_us != 0;
@@ -226,9 +226,12 @@ static enum ior_err make_spare(struct journal *j)
     if (err == IOR_OK) metric_add(METRIC_journal_segments, 1);
     metric_gauge_set(METRIC_journal_full, is_full ? 1 : 0);
     if (is_full && !was_full)
-        LOG_WARNING("journal", "disk full", "no room for segment %llu: appends get 507 when the "
-                    "current one is full; tried again every second", (unsigned long long)seq);
-    if (was_full && !is_full) LOG_INFO("journal", "room again", "segment=%llu", (unsigned long long)seq);
+        LOG_WARNING("journal", "disk full",
+                    "no room for segment %llu: appends get 507 when the "
+                    "current one is full; tried again every second",
+                    (unsigned long long)seq);
+    if (was_full && !is_full)
+        LOG_INFO("journal", "room again", "segment=%llu", (unsigned long long)seq);
     return err;
 }
 
@@ -237,7 +240,9 @@ void journal_prepare(struct journal *j)
     pthread_mutex_lock(&j->prepare_lock);
     enum ior_err err = make_spare(j);
     pthread_mutex_unlock(&j->prepare_lock);
-    if (err == IOR_E_NOMEM) LOG_WARNING("journal", "segment not made", "err=NOMEM");
+    if (err != IOR_E_NOMEM) return;
+    LOG_WARNING("journal", "segment not made", "err=NOMEM");
+    if (j->pause != NULL) j->pause(JOURNAL_NOSPC_RETRY_MS); /* else it is asked again at once */
 }
 
 /* The spare, out of everybody's sight: journal_wants_prepare() looks at it from
@@ -278,7 +283,8 @@ enum ior_err journal_roll(struct journal *j, uint64_t need_bytes)
     uint64_t want_bytes = JOURNAL_PAGE_BYTES + need_bytes;
     /* Never leave an empty segment behind: recovery would take it for the end. */
     bool empty = j->active.file != NULL && j->position_bytes == JOURNAL_PAGE_BYTES;
-    if (empty && !MUTANT(leave_empty)) return segment_grow(&j->active, want_bytes, j->params.node_id);
+    if (empty && !MUTANT(leave_empty))
+        return segment_grow(&j->active, want_bytes, j->params.node_id);
     atomic_store(&j->hurry, true);
     pthread_mutex_lock(&j->prepare_lock);
     enum ior_err err = take_next(j, want_bytes);

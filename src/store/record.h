@@ -29,7 +29,7 @@ enum item_op {
     ITEM_APPEND = 2, /* an event */
     ITEM_LOW = 3,    /* low moves up */
     ITEM_DELETE = 4, /* the stream's data goes; the row stays with its high */
-    ITEM_SET = 5,    /* a fact (group 0) or a policy: attribute KEY, payload the value; none: unset */
+    ITEM_SET = 5, /* a fact (group 0) or a policy: attribute KEY, payload the value; none: unset */
     ITEM_DEDUPE = 6, /* an idempotency key and what it was answered */
     ITEM_VOTE = 7,   /* in a VOTE record: attribute NODE, the node voted for */
 };

@@ -108,7 +108,8 @@ enum ior_err segment_make(struct disk *d, uint64_t seq, uint64_t size_bytes,
         err = MUTANT(recycle_in_place) ? IOR_OK : disk_sync_dir(d, JOURNAL_DIR);
         if (err != IOR_OK) return err;
     }
-    struct segment s = {.seq = seq, .salt = MUTANT(constant_salt) ? 1 : rand_u64(), .size_bytes = size_bytes};
+    struct segment s = {
+        .seq = seq, .salt = MUTANT(constant_salt) ? 1 : rand_u64(), .size_bytes = size_bytes};
     err = disk_open(d, prepare_path, DISK_WRITE | DISK_CREATE, &s.file);
     if (err == IOR_OK) err = fill_and_name(d, &s, recycled, pace, node_id);
     if (err != IOR_OK) {
@@ -183,7 +184,8 @@ enum ior_err segment_grow(struct segment *s, uint64_t size_bytes,
                           const uint8_t node_id[NODE_ID_BYTES])
 {
     IOR_ASSERT(size_bytes > s->size_bytes && size_bytes % JOURNAL_PAGE_BYTES == 0);
-    enum ior_err err = fill_zeros(s->file, s->size_bytes, size_bytes, (struct segment_pace){NULL, NULL});
+    enum ior_err err =
+        fill_zeros(s->file, s->size_bytes, size_bytes, (struct segment_pace){NULL, NULL});
     if (err != IOR_OK) {
         enum ior_err back = disk_truncate(s->file, s->size_bytes);
         return back == IOR_OK ? err : back;

@@ -56,8 +56,9 @@ struct segment_pace {
     void *ctx;
 };
 IOR_MUST_CHECK enum ior_err segment_make(struct disk *d, uint64_t seq, uint64_t size_bytes,
-                                         const uint8_t node_id[NODE_ID_BYTES], uint64_t *recycle_seq,
-                                         struct segment_pace pace, struct segment *ret);
+                                         const uint8_t node_id[NODE_ID_BYTES],
+                                         uint64_t *recycle_seq, struct segment_pace pace,
+                                         struct segment *ret);
 /* An existing one. CORRUPT, VERSION, FOREIGN (another node's), IO with *why. */
 IOR_MUST_CHECK enum ior_err segment_open(struct disk *d, uint64_t seq,
                                          const uint8_t node_id[NODE_ID_BYTES], struct segment *ret,

@@ -77,8 +77,8 @@ static void check_acked(struct world *w, const struct append *a, const struct op
     bool broken = (a->expect == EXPECT_LAST_ID && a->first_id != a->expect_last_id + 1) ||
                   (a->expect == EXPECT_NONE_KEPT && a->first_id != 1);
     if (broken)
-        trace_violation("%s/%s: id %llu, but the append expected the last id to be %llu",
-                        s->bucket, s->name, ULL(a->first_id), ULL(a->expect_last_id));
+        trace_violation("%s/%s: id %llu, but the append expected the last id to be %llu", s->bucket,
+                        s->name, ULL(a->first_id), ULL(a->expect_last_id));
     trace_count(COUNT_acked, 1);
     trace_count(COUNT_events, op->count);
     w->acked_in_life++;

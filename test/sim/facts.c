@@ -49,8 +49,7 @@ static void let_go(struct facts *f, struct fact_change *fc)
 
 static void take_over(struct facts *f, const struct fact_change *fc)
 {
-    for (unsigned i = 0; i < fc->count; i++)
-        f->value[fc->users[i]] = fc->unset[i] ? 0 : fc->number;
+    for (unsigned i = 0; i < fc->count; i++) f->value[fc->users[i]] = fc->unset[i] ? 0 : fc->number;
 }
 
 static void on_answer(struct meta_change *c)

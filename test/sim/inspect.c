@@ -160,8 +160,8 @@ static void on_scan(struct read *r)
                          r->events[i].payload);
     sc->more = r->next != 0;
     if (!sc->more && (r->exists ? r->high : 0) != s->scanned)
-        trace_violation("%s/%s: the last id is %llu, but the read ends at %llu", s->bucket,
-                        s->name, ULL(r->high), ULL(s->scanned));
+        trace_violation("%s/%s: the last id is %llu, but the read ends at %llu", s->bucket, s->name,
+                        ULL(r->high), ULL(s->scanned));
 }
 
 static void scan_stream(struct world *w, unsigned stream)

@@ -27,7 +27,7 @@ static void release(struct journal_world *w)
         trace_count(COUNT_released, to - first);
         return;
     }
-    if (!disk_sim_is_dead(w->disk) && !disk_sim_failed(w->disk))
+    if (!disk_sim_is_dead(w->disk) && !disk_sim_failed(w->disk) && !journal_failed(w->journal))
         trace_violation("release failed: %s", ior_err_name(err));
 }
 
@@ -44,8 +44,7 @@ static void add_fault(struct journal_world *w)
                       below(w, 2) == 0);
     } else if (dice == 6) {
         w->limited = true;
-        disk_sim_set_limit(w->disk,
-                           disk_sim_used_bytes(w->disk) + below(w, 3 * w->segment_bytes));
+        disk_sim_set_limit(w->disk, disk_sim_used_bytes(w->disk) + below(w, 3 * w->segment_bytes));
     } else {
         disk_sim_set_limit(w->disk, UINT64_MAX);
     }

@@ -36,8 +36,8 @@ struct record jw_make_record(struct journal_world *w, uint64_t number)
     IOR_ASSERT(r.items != NULL);
     item_write(r.items->data, ITEM_APPEND, 0, 0, ior_slice(payload, n));
     item_set_place(r.items->data, 7, number, 1);
-    struct record_head head = {.kind = RECORD_ENTRY, .group = 1, .term = 1, .index = number,
-                               .time_ms = number};
+    struct record_head head = {
+        .kind = RECORD_ENTRY, .group = 1, .term = 1, .index = number, .time_ms = number};
     record_seal(&r, &head);
     free(payload);
     return r;
@@ -65,7 +65,8 @@ enum ior_err jw_check_record(void *ctx, const struct record_head *head, struct i
     const struct rec *r = jw_rec(w, number);
     if (r->state == REC_REFUSED || r->state == REC_DEAD)
         trace_violation("record %llu is replayed, although %s", ULL(number),
-                        r->state == REC_DEAD ? "an earlier start had dropped it" : "it was refused");
+                        r->state == REC_DEAD ? "an earlier start had dropped it"
+                                             : "it was refused");
     struct record wanted = jw_make_record(w, number);
     /* The zeros behind a payload have no checksum: where only they were lost, they differ. */
     struct item it = {0};

@@ -72,8 +72,10 @@ static enum ior_err open_and_replay(struct journal_world *w, struct ior_why *why
         worker_init(&w->workers[i], i, no_wake, NULL);
         w->worker_ptrs[i] = &w->workers[i];
     }
-    struct journal_params p = {.disk = w->disk, .segment_bytes = w->segment_bytes,
-                               .node_id = {1, 2, 3}, .workers = w->worker_ptrs,
+    struct journal_params p = {.disk = w->disk,
+                               .segment_bytes = w->segment_bytes,
+                               .node_id = {1, 2, 3},
+                               .workers = w->worker_ptrs,
                                .worker_count = JW_WORKERS};
     enum ior_err err = journal_open(&p, &w->journal, why);
     if (err != IOR_OK) return err;

@@ -42,7 +42,7 @@ struct journal_world {
     struct rec *recs; /* recs[n - 1] is record n */
     size_t count;
     size_t room;
-    size_t begun; /* records up to this one were in some batch, or given up */
+    size_t begun;           /* records up to this one were in some batch, or given up */
     uint64_t floor_segment; /* what is below was released */
     uint64_t replayed_from; /* the first record that the last start brought, 0: none */
     uint64_t replayed_to;

@@ -45,8 +45,11 @@ struct op *model_new_op(struct model *m, unsigned stream, uint32_t count, uint32
         IOR_ASSERT(m->ops != NULL);
     }
     struct op *op = &m->ops[m->op_count++];
-    *op = (struct op){.number = m->op_count, .stream = stream, .count = count,
-                      .size_bytes = size_bytes, .flat = flat,
+    *op = (struct op){.number = m->op_count,
+                      .stream = stream,
+                      .count = count,
+                      .size_bytes = size_bytes,
+                      .flat = flat,
                       .after_id = m->streams[stream].shown};
     return op;
 }
@@ -69,7 +72,8 @@ void model_event(const struct op *op, uint32_t i, uint8_t *out)
     memset(out + MODEL_EVENT_MIN_BYTES, 'x', n - MODEL_EVENT_MIN_BYTES);
     if (op->flat) return;
     struct rand_state r = {op->number << 20 | i};
-    for (size_t at = MODEL_EVENT_MIN_BYTES; at + 8 <= n; at += 8) ior_put_u64(out + at, rand_next(&r));
+    for (size_t at = MODEL_EVENT_MIN_BYTES; at + 8 <= n; at += 8)
+        ior_put_u64(out + at, rand_next(&r));
 }
 
 /* The append whose event this is; its bytes are compared. */

@@ -35,8 +35,8 @@ struct model_stream {
     char name[32];
     uint64_t *op_of; /* number of the append that an id belongs to; 0: not known */
     size_t room;
-    uint64_t shown; /* some answer said that this id is there */
-    uint64_t bytes; /* of the payloads, as far as the last scan went */
+    uint64_t shown;        /* some answer said that this id is there */
+    uint64_t bytes;        /* of the payloads, as far as the last scan went */
     uint64_t scanned;      /* the scan after a start: the last id seen */
     uint64_t scan_time_ms; /* and its time */
 };

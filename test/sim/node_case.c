@@ -29,9 +29,15 @@ struct mix {
 
 static struct mix choose_mix(struct world *w)
 {
-    struct mix m = {.weight = {[STEP_APPEND] = 30, [STEP_READ] = 6, [STEP_LIST] = 2,
-                               [STEP_CHANGE] = 2, [STEP_TURN] = 40, [STEP_JOURNAL] = 30,
-                               [STEP_PREPARE] = 5, [STEP_TIME] = 5, [STEP_LOOK] = 2}};
+    struct mix m = {.weight = {[STEP_APPEND] = 30,
+                               [STEP_READ] = 6,
+                               [STEP_LIST] = 2,
+                               [STEP_CHANGE] = 2,
+                               [STEP_TURN] = 40,
+                               [STEP_JOURNAL] = 30,
+                               [STEP_PREPARE] = 5,
+                               [STEP_TIME] = 5,
+                               [STEP_LOOK] = 2}};
     switch (world_below(w, 5)) {
     case 0:
         m.weight[STEP_JOURNAL] = 3;

@@ -7,6 +7,7 @@
  * same hash. The last line is `N passed, N failed`; exit code 1 when a seed failed,
  * a mutant survived, or the seeds did not exercise everything they should. */
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,8 @@ static bool run_child(uint64_t seed, bool quiet, struct result *ret)
     if (waitpid(pid, &status, 0) != pid) return false;
     bool good = n == (ssize_t)sizeof *ret && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (!good && !quiet && WIFSIGNALED(status))
-        fprintf(stderr, "sim: seed %llu ended with signal %d; see it again: sim --seed %llu --verbose\n",
+        fprintf(stderr,
+                "sim: seed %llu ended with signal %d; see it again: sim --seed %llu --verbose\n",
                 (unsigned long long)seed, WTERMSIG(status), (unsigned long long)seed);
     return good;
 }
@@ -95,7 +97,8 @@ static unsigned report_counts(const uint64_t *counts, unsigned long seeds)
     for (int c = 0; c < COUNT_COUNT; c++) {
         printf("%10llu  %s\n", (unsigned long long)counts[c], trace_count_text((enum sim_count)c));
         if (counts[c] > 0 || seeds < COVER_SEEDS) continue;
-        fprintf(stderr, "sim: %lu seeds never had: %s\n", seeds, trace_count_text((enum sim_count)c));
+        fprintf(stderr, "sim: %lu seeds never had: %s\n", seeds,
+                trace_count_text((enum sim_count)c));
         missing++;
     }
     return missing;
@@ -207,6 +210,8 @@ int main(int argc, char **argv)
         }
         mutant_activate(i);
     }
+    mallopt(M_MMAP_THRESHOLD, 64 << 20); /* segments come and go: keep their memory */
+    mallopt(M_TRIM_THRESHOLD, 512 << 20);
     trace.verbose = o.verbose;
     trace.mutant = o.mutant;
     if (o.mutants) return run_mutants(&o);

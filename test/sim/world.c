@@ -230,8 +230,7 @@ void world_turns(struct world *w)
 void world_settle(struct world *w)
 {
     for (unsigned rounds = 0;; rounds++) {
-        if (rounds > SETTLE_ROUNDS_MAX)
-            trace_violation("%u calls were never answered", w->pending);
+        if (rounds > SETTLE_ROUNDS_MAX) trace_violation("%u calls were never answered", w->pending);
         world_turns(w);
         if (!w->batch_open && !journal_has_waiting(w->node->journal)) break;
         world_journal_step(w);

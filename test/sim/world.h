@@ -22,13 +22,13 @@ struct world {
     struct worker workers[WORLD_WORKERS];
     struct worker *worker_ptrs[WORLD_WORKERS];
     unsigned worker_count;
-    struct node *node; /* NULL: not running */
+    struct node *node;                   /* NULL: not running */
     struct journal_replay_report report; /* of the last start */
-    bool batch_open;   /* journal_begin() was true, journal_finish() is due */
+    bool batch_open;                     /* journal_begin() was true, journal_finish() is due */
     unsigned life;
     unsigned pending; /* calls that were not answered yet */
     unsigned acked_in_life;
-    bool full_in_life; /* the disk had a limit: a MARK may be missing */
+    bool full_in_life;   /* the disk had a limit: a MARK may be missing */
     bool must_be_marked; /* the last stop was clean, and there was something to mark */
 
     struct model model;

@@ -198,7 +198,7 @@ static void several_facts_are_one(void **state)
     submit(0, 0);
     settle();
     new_change(1);
-    assert_int_equal(add_user(1, "ann", 0), IOR_OK);    /* unset */
+    assert_int_equal(add_user(1, "ann", 0), IOR_OK); /* unset */
     assert_int_equal(add_user(1, "bob", 7), IOR_OK);
     assert_int_equal(add_user(1, "nobody", 0), IOR_OK); /* unset what is not there */
     submit(1, 1);
@@ -296,9 +296,9 @@ static void too_large_is_refused(void **state)
     char *large = calloc(1, FACT_BYTES_MAX + 1);
     assert_non_null(large);
     new_change(0);
-    assert_int_equal(meta_change_set(calls[0].change, ior_slice(large, FACT_BYTES_MAX / 2 + 1),
-                                     IOR_SLICE("{}")),
-                     IOR_E_TOOLARGE);
+    assert_int_equal(
+        meta_change_set(calls[0].change, ior_slice(large, FACT_BYTES_MAX / 2 + 1), IOR_SLICE("{}")),
+        IOR_E_TOOLARGE);
     assert_int_equal(
         meta_change_set(calls[0].change, IOR_SLICE("k"), ior_slice(large, FACT_BYTES_MAX + 1)),
         IOR_E_TOOLARGE);
@@ -311,9 +311,9 @@ static void unknown_facts_are_kept(void **state)
 {
     (void)state;
     new_change(0);
-    assert_int_equal(meta_change_set(calls[0].change, IOR_SLICE("later" FACT_SEP "x"),
-                                     IOR_SLICE("{\"a\":1}")),
-                     IOR_OK);
+    assert_int_equal(
+        meta_change_set(calls[0].change, IOR_SLICE("later" FACT_SEP "x"), IOR_SLICE("{\"a\":1}")),
+        IOR_OK);
     assert_int_equal(add_user(0, "ann", 4), IOR_OK);
     submit(0, 0);
     settle();
@@ -325,8 +325,7 @@ static void unknown_facts_are_kept(void **state)
 
 /* ---- replay of what should not be there ---- */
 
-static enum ior_err replay_item(enum item_op op, uint64_t index, const char *key,
-                                const char *value)
+static enum ior_err replay_item(enum item_op op, uint64_t index, const char *key, const char *value)
 {
     size_t attrs = key == NULL ? 0 : attr_bytes(strlen(key));
     struct ior_blob *b = ior_blob_new(item_bytes(attrs, strlen(value)));

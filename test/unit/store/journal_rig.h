@@ -73,8 +73,10 @@ static inline void jr_init(struct jr *r)
     r->seen = calloc(JR_SEEN_MAX, sizeof *r->seen);
     assert_non_null(r->seen);
     for (unsigned i = 0; i < JR_WORKERS; i++) r->worker_ptrs[i] = &r->workers[i];
-    r->params = (struct journal_params){.disk = r->disk, .segment_bytes = JR_SEGMENT_BYTES,
-                                        .node_id = {1, 2, 3}, .workers = r->worker_ptrs,
+    r->params = (struct journal_params){.disk = r->disk,
+                                        .segment_bytes = JR_SEGMENT_BYTES,
+                                        .node_id = {1, 2, 3},
+                                        .workers = r->worker_ptrs,
                                         .worker_count = JR_WORKERS};
 }
 
@@ -94,8 +96,8 @@ static inline struct record jr_record(uint64_t index, size_t payload_bytes)
     assert_non_null(r.items);
     item_write(r.items->data, ITEM_APPEND, 0, 0, ior_slice(payload, payload_bytes));
     item_set_place(r.items->data, 7, index, 1);
-    struct record_head head = {.kind = RECORD_ENTRY, .group = 1, .term = 1, .index = index,
-                               .time_ms = index};
+    struct record_head head = {
+        .kind = RECORD_ENTRY, .group = 1, .term = 1, .index = index, .time_ms = index};
     record_seal(&r, &head);
     free(payload);
     return r;

@@ -173,11 +173,13 @@ static void near_misses_are_refused(void **state)
         "iorio data directory, format 1",
         "iorio data directory, format 1\n",
         "iorio data directory, format 1\nnode \nid \nring_size \ncrc32c \n",
-        "iorio data directory, format 1\nnode iorio@127.0.0.1\nid 00112233445566778899aabbccddeeff\n"
+        "iorio data directory, format 1\nnode iorio@127.0.0.1\nid "
+        "00112233445566778899aabbccddeeff\n"
         "ring_size 64\ncrc32c 00000000\n",
         "iorio data directory, format 1\nid 00112233445566778899aabbccddeeff\n"
         "node iorio@127.0.0.1\nring_size 64\ncrc32c 00000000\n",
-        "iorio data directory, format 1\nnode iorio@127.0.0.1\nid 00112233445566778899AABBCCDDEEFF\n"
+        "iorio data directory, format 1\nnode iorio@127.0.0.1\nid "
+        "00112233445566778899AABBCCDDEEFF\n"
         "ring_size 64\ncrc32c 00000000\n",
     };
     for (size_t i = 0; i < IOR_LEN(texts); i++) {

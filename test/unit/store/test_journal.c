@@ -145,8 +145,7 @@ static void many_records_are_cut(void **state)
     unsigned n = JOURNAL_BATCH_RECORDS_MAX + 1;
     struct jr_call *calls = calloc(n, sizeof *calls);
     assert_non_null(calls);
-    for (unsigned i = 0; i < n; i++)
-        assert_int_equal(jr_submit(r, &calls[i], 1, i + 1, 0), IOR_OK);
+    for (unsigned i = 0; i < n; i++) assert_int_equal(jr_submit(r, &calls[i], 1, i + 1, 0), IOR_OK);
     assert_true(journal_begin(r->journal));
     assert_true(journal_has_waiting(r->journal));
     journal_finish(r->journal);
@@ -369,20 +368,13 @@ static void everything_may_be_released(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_JOURNAL(one_batch_takes_all),
-        WITH_JOURNAL(next_batch_waits_for_the_sync),
-        WITH_JOURNAL(acknowledged_is_durable),
-        WITH_JOURNAL(all_sizes_come_back),
-        WITH_JOURNAL(large_batches_are_cut),
-        WITH_JOURNAL(many_records_are_cut),
-        WITH_JOURNAL(idle_journal_is_marked_once),
-        WITH_JOURNAL(only_a_clean_end_is_marked),
-        WITH_JOURNAL(closing_takes_nothing_more),
-        WITH_JOURNAL(segments_follow_each_other),
-        WITH_JOURNAL(giant_records_have_room),
-        WITH_JOURNAL(giant_in_an_empty_segment),
-        WITH_JOURNAL(segment_size_may_change),
-        WITH_JOURNAL(released_segments_are_recycled),
+        WITH_JOURNAL(one_batch_takes_all),         WITH_JOURNAL(next_batch_waits_for_the_sync),
+        WITH_JOURNAL(acknowledged_is_durable),     WITH_JOURNAL(all_sizes_come_back),
+        WITH_JOURNAL(large_batches_are_cut),       WITH_JOURNAL(many_records_are_cut),
+        WITH_JOURNAL(idle_journal_is_marked_once), WITH_JOURNAL(only_a_clean_end_is_marked),
+        WITH_JOURNAL(closing_takes_nothing_more),  WITH_JOURNAL(segments_follow_each_other),
+        WITH_JOURNAL(giant_records_have_room),     WITH_JOURNAL(giant_in_an_empty_segment),
+        WITH_JOURNAL(segment_size_may_change),     WITH_JOURNAL(released_segments_are_recycled),
         WITH_JOURNAL(everything_may_be_released),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,8 +94,8 @@ static bool one_error(void **state, enum disk_sim_op op, uint64_t n, enum ior_er
  * after a restart everything acknowledged is there, also when then the power is cut. */
 static void every_error_is_for_good(void **state)
 {
-    static const enum disk_sim_op ops[] = {DISK_SIM_CHANGE, DISK_SIM_WRITE,  DISK_SIM_SYNC,
-                                           DISK_SIM_CREATE, DISK_SIM_RENAME, DISK_SIM_UNLINK,
+    static const enum disk_sim_op ops[] = {DISK_SIM_CHANGE,  DISK_SIM_WRITE,  DISK_SIM_SYNC,
+                                           DISK_SIM_CREATE,  DISK_SIM_RENAME, DISK_SIM_UNLINK,
                                            DISK_SIM_SYNC_DIR};
     static const enum ior_err errors[] = {IOR_E_IO, IOR_E_ACCESS, IOR_E_NOTFOUND};
     for (size_t o = 0; o < IOR_LEN(ops); o++) {

@@ -67,8 +67,13 @@ static void sizes_are_aligned(void **state)
 {
     (void)state;
     static const size_t attrs[][2] = {{0, 8}, {1, 12}, {4, 12}, {5, 16}, {255, 264}};
-    static const size_t items[][3] = {{0, 0, 40}, {0, 1, 48}, {0, 8, 48}, {12, 0, 56}, {12, 4, 56},
-                                      {12, 5, 64}, {0, 1 << 20, 40 + (1 << 20)}};
+    static const size_t items[][3] = {{0, 0, 40},
+                                      {0, 1, 48},
+                                      {0, 8, 48},
+                                      {12, 0, 56},
+                                      {12, 4, 56},
+                                      {12, 5, 64},
+                                      {0, 1 << 20, 40 + (1 << 20)}};
     for (size_t i = 0; i < sizeof attrs / sizeof attrs[0]; i++)
         assert_int_equal(attr_bytes(attrs[i][0]), attrs[i][1]);
     for (size_t i = 0; i < sizeof items / sizeof items[0]; i++)

@@ -105,7 +105,8 @@ static void torn_batch_is_dropped(void **state)
             jr_expect_seen(&rig, SOUND);
             assert_int_equal(rig.report.torn, from > 0); /* without its head nobody sees it */
             if (from > 0)
-                assert_string_equal(rig.report.torn_at, "journal/0000000000000001.seg offset 12288");
+                assert_string_equal(rig.report.torn_at,
+                                    "journal/0000000000000001.seg offset 12288");
             jr_crash(&rig, DISK_SIM_LOSE_ALL);
             jr_open(&rig);
             jr_expect_seen(&rig, SOUND);
@@ -309,8 +310,9 @@ static void missing_segment_is_named(void **state)
     jr_put_all(&rig, 1, 9, 40);
     jr_close(&rig);
     remove_segment(&rig, 2);
-    expect_error(&rig, IOR_E_CORRUPT,
-                 "3 segments between 0000000000000001.seg and 0000000000000004.seg: one is missing");
+    expect_error(
+        &rig, IOR_E_CORRUPT,
+        "3 segments between 0000000000000001.seg and 0000000000000004.seg: one is missing");
 }
 
 /* What: the journal of another node, and of another format, is refused and left alone. */
@@ -391,8 +393,7 @@ static void readers_error_ends_it(void **state)
     small_journal(&rig);
     for (unsigned i = 0; i < JR_WORKERS; i++) worker_init(&rig.workers[i], i, jr_no_wake, NULL);
     assert_int_equal(journal_open(&rig.params, &j, &rig.why), IOR_OK);
-    assert_int_equal(journal_replay(j, refuse_third, &calls, &rig.report, &rig.why),
-                     IOR_E_VERSION);
+    assert_int_equal(journal_replay(j, refuse_third, &calls, &rig.report, &rig.why), IOR_E_VERSION);
     assert_int_equal(calls, 3);
     assert_string_equal(rig.why.text, "not this one");
     journal_free(j);
@@ -435,7 +436,8 @@ static void expect_right_or_named(struct jr *r, const char *what, uint64_t at)
 {
     enum ior_err err = jr_try_open(r);
     if (err == IOR_OK) {
-        if (r->seen_count != 4) fail_msg("%s %llu: %zu records", what, (unsigned long long)at, r->seen_count);
+        if (r->seen_count != 4)
+            fail_msg("%s %llu: %zu records", what, (unsigned long long)at, r->seen_count);
         jr_expect_seen(r, 4);
         jr_close(r);
         return;

@@ -58,9 +58,14 @@ static void names_go_both_ways(void **state)
 {
     (void)state;
     static const uint64_t seqs[] = {1, 0xa, 0x123456789abcdef0, UINT64_MAX};
-    static const char *const wrong[] = {"", "1.seg", "prepare.tmp", "000000000000000g.seg",
-                                        "000000000000000A.seg", "0000000000000001.sex",
-                                        "00000000000000001.seg", "0000000000000001.seg.",
+    static const char *const wrong[] = {"",
+                                        "1.seg",
+                                        "prepare.tmp",
+                                        "000000000000000g.seg",
+                                        "000000000000000A.seg",
+                                        "0000000000000001.sex",
+                                        "00000000000000001.seg",
+                                        "0000000000000001.seg.",
                                         "-000000000000001.seg"};
     for (size_t i = 0; i < sizeof seqs / sizeof seqs[0]; i++) {
         uint64_t seq = 0;
@@ -125,9 +130,9 @@ static void large_segment_is_made_in_pieces(void **state)
     struct pace_log log = {0};
     uint64_t none = 0;
     uint64_t size_bytes = 5u << 20;
-    assert_int_equal(segment_make(disk, 1, size_bytes, node_id, &none,
-                                  (struct segment_pace){on_pace, &log}, &s),
-                     IOR_OK);
+    assert_int_equal(
+        segment_make(disk, 1, size_bytes, node_id, &none, (struct segment_pace){on_pace, &log}, &s),
+        IOR_OK);
     assert_true(log.calls > 1);
     assert_true(log.last_done == size_bytes);
     segment_close(&s);
@@ -465,8 +470,12 @@ static void batch_head_belongs_to_its_segment(void **state)
     (void)state;
     struct segment s = {.salt = 0x1122334455667788};
     struct segment other = {.salt = 0x1122334455667789};
-    struct batch_head h = {.number = 12, .time_ms = 34, .length_bytes = 560, .count = 7,
-                           .body_crc = 0xdeadbeef, .kind = BATCH_MARK};
+    struct batch_head h = {.number = 12,
+                           .time_ms = 34,
+                           .length_bytes = 560,
+                           .count = 7,
+                           .body_crc = 0xdeadbeef,
+                           .kind = BATCH_MARK};
     struct batch_head again;
     uint8_t bytes[BATCH_HEAD_BYTES];
     batch_head_put(bytes, &s, &h);
@@ -488,8 +497,8 @@ static void batch_head_belongs_to_its_segment(void **state)
 static void batches_take_pages(void **state)
 {
     (void)state;
-    static const uint64_t pages[][2] = {{0, 1}, {1, 1}, {4032, 1}, {4033, 2}, {8128, 2}, {8129, 3},
-                                        {1u << 30, (1u << 18) + 1}};
+    static const uint64_t pages[][2] = {
+        {0, 1}, {1, 1}, {4032, 1}, {4033, 2}, {8128, 2}, {8129, 3}, {1u << 30, (1u << 18) + 1}};
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
         assert_true(batch_bytes(pages[i][0]) == pages[i][1] * JOURNAL_PAGE_BYTES);
 }
