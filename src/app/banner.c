@@ -25,11 +25,14 @@ void banner_print(const struct config *c, const char *config_file, const char *w
                "               (or IORIO_AUTH_ADMIN_PASSWORD) and start again.\n",
                c->http_bind[0] == 0 ? ", so the node listens on loopback only" : "", file);
     }
-    printf(
-        "  try          curl --json '{\"msg\":\"hello\"}' %s/streams/public/hello -H \"X-Session: "
-        "$(curl -s --json '{\"username\":\"%s\",\"password\":\"%s\"}' %s/sessions | "
-        "sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\"\n",
-        url, c->auth_admin_username, password, url);
+    if (strncmp(where, "127.", 4) != 0)
+        printf("               Other machines can reach it, without encryption;\n"
+               "               http.bind = 127.0.0.1 keeps it on this one.\n");
+    printf("  try          curl -sS --json '{\"msg\":\"hello\"}' %s/streams/public/hello -H "
+           "\"X-Session: "
+           "$(curl -sS --json '{\"username\":\"%s\",\"password\":\"%s\"}' %s/sessions | "
+           "sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\"\n",
+           url, c->auth_admin_username, password, url);
     printf("  stop         Ctrl-C\n");
     fflush(stdout);
 }

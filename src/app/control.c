@@ -25,15 +25,14 @@ static enum exit_code not_running(void)
 
 /* ---- start ---- */
 
-static int open_log(const struct config *c)
+static int open_log(const struct config *c, char *path, size_t room)
 {
     char dir[CONFIG_TEXT_MAX + 16];
-    char path[CONFIG_TEXT_MAX + 32];
-    snprintf(path, sizeof path, "%s", c->log_file);
+    snprintf(path, room, "%s", c->log_file);
     if (c->log_file[0] == 0) {
         snprintf(dir, sizeof dir, "%s/log", c->release_dir);
         mkdir(dir, 0755);
-        snprintf(path, sizeof path, "%s/iorio.log", dir);
+        snprintf(path, room, "%s/iorio.log", dir);
     }
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     if (fd < 0) fprintf(stderr, "iorio: cannot open the log %s: %s\n", path, strerror(errno));
@@ -52,14 +51,28 @@ static void be_daemon(const struct config *c, const char *config_file, int log_f
     exit((int)run_node(&o));
 }
 
+/* Everything the child says, up to its end or START_WAIT_MS. */
+static void read_answer(int fd, char *out, size_t room)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    size_t n = 0;
+    ssize_t got;
+    while (n < room - 1 && poll(&p, 1, START_WAIT_MS) > 0 &&
+           (got = read(fd, out + n, room - 1 - n)) > 0)
+        n += (size_t)got;
+    out[n] = 0;
+}
+
 enum exit_code control_start(const struct config *c, const char *config_file)
 {
     if (datadir_is_locked(c->paths_data)) {
         fprintf(stderr, "iorio: Node is already running!\n");
         return EXIT_IN_USE;
     }
-    int log_fd = open_log(c);
+    char log_path[CONFIG_TEXT_MAX + 32];
+    int log_fd = open_log(c, log_path, sizeof log_path);
     if (log_fd < 0) return EXIT_NO_RIGHTS;
+    fflush(stdout); /* or the child would print it again */
     int ready[2];
     if (pipe2(ready, O_CLOEXEC) != 0) return EXIT_DISK_ERROR;
     pid_t pid = fork();
@@ -69,15 +82,18 @@ enum exit_code control_start(const struct config *c, const char *config_file)
         be_daemon(c, config_file, log_fd, ready[1]);
     }
     close(ready[1]);
-    struct pollfd p = {.fd = ready[0], .events = POLLIN};
-    char byte;
-    if (poll(&p, 1, START_WAIT_MS) > 0 && read(ready[0], &byte, 1) == 1) {
-        printf("Node %s started (pid %ld)\n", c->nodename, (long)pid);
+    char answer[640] = "";
+    read_answer(ready[0], answer, sizeof answer);
+    close(ready[0]);
+    if (answer[0] == 'R') {
+        printf("Node %s started (pid %ld), listening on %s; log: %s\n", c->nodename, (long)pid,
+               answer + 1, log_path);
         return EXIT_OK;
     }
     int status = 0;
     waitpid(pid, &status, 0);
-    fprintf(stderr, "iorio: the node did not start; see the log\n");
+    fprintf(stderr, "iorio: the node did not start: %s (log: %s)\n",
+            answer[0] == 'E' ? answer + 1 : "it ended without a reason", log_path);
     return WIFEXITED(status) ? (enum exit_code)WEXITSTATUS(status) : EXIT_NOT_RUNNING;
 }
 

@@ -74,13 +74,20 @@ struct args {
     const char *verb;
     const char *conf;
     bool defaults;
+    bool help;
 };
 
 static bool parse_args(int argc, char **argv, struct args *a)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--conf") == 0 && i + 1 < argc) {
+        if (strcmp(argv[i], "--conf") == 0) {
+            if (i + 1 == argc) {
+                fprintf(stderr, "iorio: --conf needs a file\n");
+                return false;
+            }
             a->conf = argv[++i];
+        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            a->help = true;
         } else if (strncmp(argv[i], "--conf=", 7) == 0) {
             a->conf = argv[i] + 7;
         } else if (strcmp(argv[i], "--defaults") == 0) {
@@ -167,7 +174,15 @@ int main(int argc, char **argv)
         fputs(usage_text, stderr);
         return EXIT_BAD_USAGE;
     }
-    if (strcmp(a.verb, "config") == 0 && a.defaults) {
+    if (a.help) {
+        fputs(usage_text, stdout);
+        return EXIT_OK;
+    }
+    if (strcmp(a.verb, "config") == 0) {
+        if (!a.defaults) {
+            fprintf(stderr, "iorio: config needs --defaults\n");
+            return EXIT_BAD_USAGE;
+        }
         config_print_defaults(stdout);
         return EXIT_OK;
     }

@@ -355,6 +355,12 @@ static enum ior_err check_users(struct run *r)
                                          : r->config->auth_anon_username,
                            admin == NULL ? "auth.admin.username" : "auth.anon.username");
     r->password_is_shipped = password_verify(admin->password, ior_slice_str("secret"));
+    const char *configured = r->config->auth_admin_password;
+    if (!config_is_default(r->config, "auth.admin.password") &&
+        !password_verify(admin->password, ior_slice_str(configured)))
+        LOG_WARNING("auth", "password not taken over",
+                    "key=auth.admin.password: the stored password is no longer the shipped one, "
+                    "and stays");
     return IOR_OK;
 }
 
@@ -365,6 +371,7 @@ static enum ior_err users_start(struct run *r)
     if (err != IOR_OK) return ior_why_set(r->why, err, "out of memory");
     err = bootstrap_facts(r, change);
     if (err == IOR_OK && !meta_change_empty(change)) {
+        LOG_INFO("auth", "first users", "written or changed as configured");
         err = on_worker(r, 0, change, write_facts);
         if (err != IOR_OK)
             ior_why_set(r->why, err, "cannot write the first users: %s", ior_err_reason(err));
@@ -516,6 +523,16 @@ static bool log_to_file(const struct config *c)
     return true;
 }
 
+/* To `iorio start`, which waits at the other end: a letter and a text. */
+static void tell(int fd, const char *letter, const char *text)
+{
+    if (fd < 0) return;
+    ssize_t n = write(fd, letter, 1);
+    n = write(fd, text, strlen(text));
+    (void)n; /* the parent may have been killed: nobody to tell */
+    close(fd);
+}
+
 enum exit_code run_node(const struct run_options *o)
 {
     struct ior_why why = {""};
@@ -527,16 +544,14 @@ enum exit_code run_node(const struct run_options *o)
     enum ior_err err = IOR_OK;
     int started = start_all(&r, &err);
     if (err != IOR_OK) {
-        fprintf(stderr, "iorio: cannot start: %s\n", why.text[0] ? why.text : ior_err_reason(err));
+        const char *reason = why.text[0] != 0 ? why.text : ior_err_reason(err);
+        fprintf(stderr, "iorio: cannot start: %s\n", reason);
+        tell(o->notify_fd, "E", reason);
         stop_all(&r, started);
         return exit_code_of(err);
     }
     if (o->foreground) banner_print(o->config, o->config_file, r.where, r.password_is_shipped);
-    if (o->notify_fd >= 0) {
-        ssize_t n = write(o->notify_fd, "R", 1);
-        (void)n;
-        close(o->notify_fd);
-    }
+    tell(o->notify_fd, "R", r.where);
     wait_for_stop(&signals, o->foreground);
     stop_all(&r, started);
     LOG_INFO("app", "stopped", "node=%s", o->config->nodename);

@@ -52,6 +52,8 @@ static enum ior_err make_parts(struct node *n, struct ior_why *why)
     struct journal_params jp = {
         .disk = p->disk,
         .segment_bytes = p->segment_bytes,
+        /* Nothing is released before there are checkpoints: the first one must be there. */
+        .first_seq = n->identity.has_journal ? 1 : 0,
         .workers = p->workers,
         .worker_count = p->worker_count,
     };
@@ -80,6 +82,11 @@ enum ior_err node_open(const struct node_params *p, struct node **ret,
     if (err == IOR_OK) err = journal_replay(n->journal, on_record, n, report, why);
     if (err == IOR_OK) err = meta_start(n->meta, why);
     if (err == IOR_OK) err = journal_start(n->journal, why);
+    if (err == IOR_OK) {
+        err = identity_set_journal(p->disk, &n->identity);
+        if (err != IOR_OK)
+            ior_why_set(why, err, "cannot write the file `identity`: %s", ior_err_reason(err));
+    }
     if (err != IOR_OK) {
         node_close(n);
         return err;

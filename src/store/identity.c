@@ -18,8 +18,8 @@ static int render(const struct identity *id, char *out, size_t room)
     char hex[2 * NODE_ID_BYTES + 1];
     for (int i = 0; i < NODE_ID_BYTES; i++)
         snprintf(hex + 2 * i, sizeof hex - 2 * (size_t)i, "%02x", id->id[i]);
-    int n = snprintf(out, room, "%s1\nnode %s\nid %s\nring_size %u\n", first_line, id->node, hex,
-                     id->ring_size);
+    int n = snprintf(out, room, "%s1\nnode %s\nid %s\nring_size %u\njournal %s\n", first_line,
+                     id->node, hex, id->ring_size, id->has_journal ? "yes" : "no");
     uint32_t crc = ior_crc32c(0, out, (size_t)n);
     return n + snprintf(out + n, room - (size_t)n, "crc32c %08x\n", crc);
 }
@@ -63,6 +63,8 @@ static enum ior_err parse(char *text, struct identity *ret, struct ior_why *why)
               parse_hex(value, ret->id, NODE_ID_BYTES) &&
               take_line(&at, "ring_size ", value, sizeof value);
     if (ok) ret->ring_size = (uint32_t)strtoul(value, NULL, 10);
+    ok = ok && take_line(&at, "journal ", value, sizeof value);
+    if (ok) ret->has_journal = strcmp(value, "yes") == 0;
     if (ok) render(ret, again, sizeof again);
     if (!ok || strcmp(text, again) != 0)
         return ior_why_set(why, IOR_E_CORRUPT, "%s: damaged: its checksum does not fit", path);
@@ -120,4 +122,16 @@ enum ior_err identity_open(struct disk *d, const char *node, uint32_t ring_size,
                            "the data directory has %u partitions, not %u (key ring_size)",
                            ret->ring_size, ring_size);
     return IOR_OK;
+}
+
+enum ior_err identity_set_journal(struct disk *d, struct identity *id)
+{
+    char text[TEXT_MAX];
+    if (id->has_journal) return IOR_OK;
+    struct identity changed = *id;
+    changed.has_journal = true;
+    int n = render(&changed, text, sizeof text);
+    enum ior_err err = disk_replace_file(d, path, text, (size_t)n);
+    if (err == IOR_OK) *id = changed;
+    return err;
 }

@@ -21,6 +21,7 @@ struct journal;
 struct journal_params {
     struct disk *disk; /* borrowed */
     uint64_t segment_bytes;
+    uint64_t first_seq; /* the lowest segment that must be there; 0: whatever is */
     uint8_t node_id[NODE_ID_BYTES];
     struct worker **workers; /* who may submit, by worker id */
     unsigned worker_count;

@@ -253,6 +253,12 @@ static enum ior_err list_segments(struct journal *j, struct listing *l, struct i
         if (err != IOR_OK)
             return ior_why_set(why, err, JOURNAL_DIR "/prepare.tmp: cannot remove it");
     }
+    uint64_t first = j->params.first_seq;
+    if (first != 0 && (l->count == 0 || l->lowest != first))
+        return ior_why_set(why, IOR_E_CORRUPT,
+                           JOURNAL_DIR "/%016" PRIx64 ".seg is missing: is the data directory "
+                                       "mounted and whole?",
+                           first);
     if (l->count == 0) return IOR_OK;
     if (l->highest - l->lowest != l->count - 1)
         return ior_why_set(why, IOR_E_CORRUPT,

@@ -374,7 +374,7 @@ class Formats(unittest.TestCase):
         """identity, secret and node.run are as documented; nothing else is there but lock and journal."""
         text = text_of(os.path.join(self.node.data, "identity"))
         body, crc = re.fullmatch(r"(iorio data directory, format 1\nnode iorio@127\.0\.0\.1\nid [0-9a-f]{32}\n"
-                                 r"ring_size 64\n)crc32c ([0-9a-f]{8})\n", text).groups()
+                                 r"ring_size 64\njournal yes\n)crc32c ([0-9a-f]{8})\n", text).groups()
         self.assertEqual(int(crc, 16), crc32c(body.encode()))
         self.assertIn(f"id {self.reader.node_id.hex()}\n", body)
         self.assertRegex(text_of(os.path.join(self.node.data, "secret")), r"\A[0-9a-f]{64}\Z")
@@ -471,8 +471,8 @@ class Formats(unittest.TestCase):
     def test_identity_example(self):
         """The identity shown in docs/formats.rst has the right checksum."""
         example = re.search(r"    (iorio data directory, format 1)\n    (node .*)\n    (id .*)\n    (ring_size .*)\n"
-                            r"    crc32c (\w{8})\n", text_of("docs/formats.rst"))
-        self.assertEqual(crc32c("".join(f"{line}\n" for line in example.groups()[:4]).encode()), int(example[5], 16))
+                            r"    (journal yes)\n    crc32c (\w{8})\n", text_of("docs/formats.rst"))
+        self.assertEqual(crc32c("".join(f"{line}\n" for line in example.groups()[:5]).encode()), int(example[6], 16))
         self.assertEqual(crc32c(b"123456789"), 0xe3069283)
 
 

@@ -189,6 +189,24 @@ static void a_lost_identity_is_not_made_anew(void **state)
     rig_open(&rig);
 }
 
+/* What: a first segment or a whole journal that is gone is CORRUPT with its name, not a
+ *       new and empty node. */
+static void a_lost_journal_is_not_made_anew(void **state)
+{
+    (void)state;
+    static const char first[] = "journal/0000000000000001.seg";
+    static const char second[] = "journal/0000000000000002.seg";
+    rig_put(&rig, "b", "s", "1");
+    rig_close(&rig);
+    assert_int_equal(disk_rename(rig.disk, first, "journal/one"), IOR_OK);
+    refuse(IOR_E_CORRUPT, first);
+    enum ior_err spare = disk_rename(rig.disk, second, "journal/two");
+    refuse(IOR_E_CORRUPT, first);
+    if (spare == IOR_OK) assert_int_equal(disk_rename(rig.disk, "journal/two", second), IOR_OK);
+    assert_int_equal(disk_rename(rig.disk, "journal/one", first), IOR_OK);
+    rig_open(&rig);
+}
+
 /* ---- records that no program of this version wrote ---- */
 
 static void ignore(struct journal_req *req)
@@ -449,6 +467,7 @@ int main(void)
         TEST(an_unused_node_opens_again),
         TEST(other_identities_are_refused),
         TEST(a_lost_identity_is_not_made_anew),
+        TEST(a_lost_journal_is_not_made_anew),
         TEST(right_records_are_replayed),
         TEST(known_events_are_skipped),
         TEST(unknown_kinds_are_another_version),

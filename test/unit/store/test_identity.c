@@ -92,7 +92,7 @@ static void text_is_as_documented(void **state)
     int at = snprintf(wanted, sizeof wanted, "iorio data directory, format 1\nnode %s\nid ", node);
     for (int i = 0; i < NODE_ID_BYTES; i++)
         at += snprintf(wanted + at, sizeof wanted - (size_t)at, "%02x", id.id[i]);
-    at += snprintf(wanted + at, sizeof wanted - (size_t)at, "\nring_size 64\n");
+    at += snprintf(wanted + at, sizeof wanted - (size_t)at, "\nring_size 64\njournal no\n");
     snprintf(wanted + at, sizeof wanted - (size_t)at, "crc32c %08x\n",
              ior_crc32c(0, wanted, (size_t)at));
     assert_string_equal(text, wanted);
