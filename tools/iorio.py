@@ -77,7 +77,7 @@ class Refused(Error):
         self.unknown_outcome = status == 500 or (status == 503 and type_ == "timeout")
 
     def __str__(self):
-        more = [f"{k} {self.fields[k]!r}" for k in ("field", "value", "expected", "got")
+        more = [f"{k} {self.fields[k]!r}" for k in ("field", "value", "expected", "got", "line", "offset")
                 if k in self.fields]
         return f"{self.status} {self.type}: {self.reason}" + (f" ({', '.join(more)})" if more else "")
 

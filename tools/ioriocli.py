@@ -81,7 +81,12 @@ def complain(args, error):
         what = {"status": error.status, "type": error.type, "reason": error.reason}
         say(dump({"error": what}))
     else:
-        say(f"ioriocli: {error}")
+        hint = ""
+        if error.type == "unauthorized":
+            hint = "; give -u USER and -p PASSWORD"
+        elif error.type == "no-perm":
+            hint = "; the token may have ended, or this user (-u) may not do it"
+        say(f"ioriocli: {error}{hint}")
 
 
 # --- post ---
