@@ -24,7 +24,7 @@
 
 enum { WINDOW_BYTES = 1 << 20 };
 
-/* A window over one segment; bytes beyond the end of the file are zeros. */
+/* A window over one segment; bytes that the file does not have are zeros. */
 struct reader {
     struct segment *segment;
     struct ior_why *why;

@@ -14,20 +14,21 @@ enum { FLAG_LATE = 1, FLAG_ACCEPTED = 2 };
 
 /* ---- appends ---- */
 
+/* Here and everywhere: one look at chance in a statement, for C does not say which of two
+ * arguments comes first, and every compiler shall run the same seed in the same way. */
 static struct op *choose_op(struct world *w)
 {
     unsigned stream = (unsigned)world_below(w, MODEL_STREAMS);
     struct model *m = &w->model;
     uint64_t dice = world_below(w, 100);
     uint32_t small = (uint32_t)world_below(w, 200);
+    bool flat = world_odds(w, 2);
     if (dice < 60) return model_new_op(m, stream, 1, small, false);
-    if (dice < 75)
-        return model_new_op(m, stream, 1 + (uint32_t)world_below(w, 50), small, world_odds(w, 2));
-    if (dice < 97)
-        return model_new_op(m, stream, 1, 1000 + (uint32_t)world_below(w, 15000), world_odds(w, 2));
+    if (dice < 75) return model_new_op(m, stream, 1 + (uint32_t)world_below(w, 50), small, flat);
+    if (dice < 97) return model_new_op(m, stream, 1, 1000 + (uint32_t)world_below(w, 15000), flat);
     trace_count(COUNT_giants, 1);
-    if (world_odds(w, 2)) return model_new_op(m, stream, 45, 3000, true);
-    return model_new_op(m, stream, 1, 70000 + (uint32_t)world_below(w, 110000), world_odds(w, 2));
+    if (dice == 97) return model_new_op(m, stream, 45, 3000, true);
+    return model_new_op(m, stream, 1, 70000 + (uint32_t)world_below(w, 110000), flat);
 }
 
 static struct append *make_append(struct world *w, const struct op *op)

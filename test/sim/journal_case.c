@@ -40,8 +40,9 @@ static void add_fault(struct journal_world *w)
     if (dice < 4) {
         disk_sim_crash_at(w->disk, 1 + below(w, 30));
     } else if (dice < 6) {
-        disk_sim_fail(w->disk, ops[below(w, IOR_LEN(ops))], 1 + below(w, 12), IOR_E_IO,
-                      below(w, 2) == 0);
+        enum disk_sim_op op = ops[below(w, IOR_LEN(ops))];
+        uint64_t n = 1 + below(w, 12);
+        disk_sim_fail(w->disk, op, n, IOR_E_IO, below(w, 2) == 0);
     } else if (dice == 6) {
         w->limited = true;
         disk_sim_set_limit(w->disk, disk_sim_used_bytes(w->disk) + below(w, 3 * w->segment_bytes));

@@ -114,8 +114,9 @@ void jw_start(struct journal_world *w, bool faults)
     w->limited = false;
     for (unsigned tries = faults ? (unsigned)below(w, START_TRIES_MAX) : 0; tries > 0; tries--) {
         if (odds(w, 3)) {
-            disk_sim_fail(w->disk, (enum disk_sim_op)below(w, DISK_SIM_OPS), 1 + below(w, 8),
-                          IOR_E_IO, odds(w, 2));
+            enum disk_sim_op op = (enum disk_sim_op)below(w, DISK_SIM_OPS);
+            uint64_t n = 1 + below(w, 8);
+            disk_sim_fail(w->disk, op, n, IOR_E_IO, odds(w, 2));
         } else {
             disk_sim_crash_at(w->disk, 1 + below(w, 14));
         }

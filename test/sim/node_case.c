@@ -73,7 +73,8 @@ static void add_fault(struct world *w)
     if (dice < 4) {
         disk_sim_crash_at(w->disk, n);
     } else if (dice < 6) {
-        disk_sim_fail(w->disk, ops[world_below(w, IOR_LEN(ops))], n, IOR_E_IO, world_odds(w, 2));
+        enum disk_sim_op op = ops[world_below(w, IOR_LEN(ops))];
+        disk_sim_fail(w->disk, op, n, IOR_E_IO, world_odds(w, 2));
     } else if (dice < 9) {
         uint64_t room = world_below(w, 250000);
         w->full_in_life = true;

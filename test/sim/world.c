@@ -82,12 +82,14 @@ static enum ior_err try_start(struct world *w, struct ior_why *why)
         .disk = w->disk,
         .name = "sim@127.0.0.1",
         .ring_size = WORLD_RING_SIZE,
-        .segment_bytes = (uint64_t)WORLD_SEGMENT_BYTES << (world_odds(w, 4) ? 1 : 0),
+        .segment_bytes = WORLD_SEGMENT_BYTES,
         .tail_bytes_max = 1u << 30,
-        .inflight_bytes_max = world_odds(w, 4) ? 64u << 10 : 16u << 20,
+        .inflight_bytes_max = 16 << 20,
         .workers = w->worker_ptrs,
         .worker_count = w->worker_count,
     };
+    if (world_odds(w, 4)) p.segment_bytes *= 2;
+    if (world_odds(w, 4)) p.inflight_bytes_max = 64 << 10;
     enum ior_err err = node_open(&p, &w->node, &w->report, why);
     trace_note("start", err, disk_sim_hash(w->disk));
     if (err != IOR_OK) {
@@ -103,17 +105,15 @@ static enum ior_err try_start(struct world *w, struct ior_why *why)
 /* A fault that the start may meet. */
 static void set_start_fault(struct world *w)
 {
-    switch (world_below(w, 4)) {
-    case 0:
-        disk_sim_fail(w->disk, (enum disk_sim_op)world_below(w, DISK_SIM_OPS),
-                      1 + world_below(w, 6), IOR_E_IO, world_odds(w, 2));
-        break;
-    case 1:
+    uint64_t dice = world_below(w, 4);
+    if (dice == 0) {
+        enum disk_sim_op op = (enum disk_sim_op)world_below(w, DISK_SIM_OPS);
+        uint64_t n = 1 + world_below(w, 6);
+        disk_sim_fail(w->disk, op, n, IOR_E_IO, world_odds(w, 2));
+    } else if (dice == 1) {
         disk_sim_set_limit(w->disk, disk_sim_used_bytes(w->disk) + world_below(w, 80000));
-        break;
-    default:
+    } else {
         disk_sim_crash_at(w->disk, 1 + world_below(w, 14));
-        break;
     }
 }
 
