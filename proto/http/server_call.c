@@ -142,15 +142,14 @@ struct token_cache *http_token_cache(struct http_app *app)
 
 /* While a POST waits for the disk, h2o would take its socket out of the poll set and
  * put it back after the answer: two system calls a request. Instead it stays in
- * with a callback that does not read. When something does arrive meanwhile (a
- * pipelined request, the end of the connection) it is taken out as h2o would do.
- * Only for requests with a body: h2o has copied their head, so a buffer that grows
- * between our answer and its completion harms nothing. */
+ * with a callback that does not read. When something does arrive before h2o has
+ * finished with the request (a pipelined request, the end of the connection) it is
+ * taken out as h2o would do. Nothing is read until then, also while an answer waits
+ * for a client that does not take it: else its input would grow without a bound. */
 static void on_readable_while_waiting(h2o_socket_t *sock, const char *err)
 {
-    struct http_conn *conn = sock->on_close.data;
     (void)err;
-    if (conn->parked) h2o_socket_read_stop(sock);
+    h2o_socket_read_stop(sock);
 }
 
 static void park(struct http_call *call, struct http_conn *conn)
@@ -306,7 +305,6 @@ static void begin(struct http_call *call, int status, const char *type, size_t l
     IOR_CHECK_MAGIC(call, CALL_MAGIC);
     IOR_ASSERT(!call->answered);
     call->answered = true;
-    unpark(conn_of(call));
     give_ticket_back(worker_of(call), call);
     if (status >= 500) metric_add(METRIC_http_errors_5xx, 1);
     if (status >= 400 && status < 500) metric_add(METRIC_http_errors_4xx, 1);

@@ -30,7 +30,8 @@ enum exit_code run_node(const struct run_options *o);
 
 /* ---- datadir.c: who uses the data directory ---- */
 struct datadir_lock {
-    int fd;
+    int fd; /* of the file `lock` */
+    int dir_fd;
 };
 /* LOCKED: another process has it; *why names it. */
 IOR_MUST_CHECK enum ior_err datadir_lock(const char *dir, struct datadir_lock *ret,

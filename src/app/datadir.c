@@ -35,21 +35,32 @@ enum ior_err datadir_lock(const char *dir, struct datadir_lock *ret, struct ior_
                 "the data directory %s is in use by another process (key paths.data)", dir);
         return ior_why_set(why, ior_err_from_errno(e), "cannot lock %s: %s", path, strerror(e));
     }
+    /* The file can be removed under a running node; the directory stays what it is. */
+    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0 || flock(dir_fd, LOCK_EX | LOCK_NB) != 0) {
+        if (dir_fd >= 0) close(dir_fd);
+        close(fd);
+        return ior_why_set(why, IOR_E_LOCKED,
+                           "the data directory %s is in use by another process (key paths.data)",
+                           dir);
+    }
     ret->fd = fd;
+    ret->dir_fd = dir_fd;
     return IOR_OK;
 }
 
 void datadir_unlock(struct datadir_lock *l)
 {
-    if (l->fd >= 0) close(l->fd);
+    if (l->fd >= 0) {
+        close(l->fd);
+        close(l->dir_fd);
+    }
     l->fd = -1;
 }
 
 bool datadir_is_locked(const char *dir)
 {
-    char path[PATH_ROOM];
-    snprintf(path, sizeof path, "%s/lock", dir);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return false;
     bool locked = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     close(fd);

@@ -131,7 +131,7 @@ static enum ior_err loops_start(struct run *r)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned n = (unsigned)r->config->workers;
-    if (n == 0) n = cores < 1 ? 1 : (unsigned)cores;
+    if (n == 0) n = cores <= 2 ? 1 : (unsigned)cores - 1;
     if (n > WORKERS_MAX) n = WORKERS_MAX;
     r->workers = calloc(n, sizeof *r->workers);
     r->worker_ptrs = calloc(n, sizeof(struct worker *));

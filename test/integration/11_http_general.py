@@ -5,6 +5,7 @@ and clients that do not behave."""
 import json
 import os
 import random
+import socket
 import sys
 import threading
 import time
@@ -442,6 +443,48 @@ class Rude(NodeCase):
         self.assertEqual(sorted(n for mine in given for n in mine), list(range(1, 801)))
         for mine in given:
             self.assertEqual(mine, sorted(mine))
+
+
+class NeverReads(NodeCase):
+    """A client that sends and never reads costs a bounded amount of memory and no processor time."""
+
+    def rss_kb(self):
+        with open(f"/proc/{self.node.process.pid}/status", encoding="ascii") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("RssAnon:"))
+
+    def cpu_ticks(self):
+        with open(f"/proc/{self.node.process.pid}/stat", encoding="ascii") as f:
+            return sum(int(x) for x in f.read().rsplit(") ", 1)[1].split()[11:13])
+
+    def test_answers_not_taken(self):
+        """When an answer to a POST no longer fits, what the client sends behind it is not read in."""
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        s.settimeout(2)
+        s.connect(("127.0.0.1", self.node.port))
+        self.addCleanup(s.close)
+        head = (f"POST /streams/b/{'%41' * 1024} HTTP/1.1\r\nHost: x\r\nX-Session: {self.node.token()}\r\n"
+                "Content-Type: application/json\r\nContent-Length: 1\r\n\r\n1").encode()
+        before = self.rss_kb()
+        sent = 0
+        try:
+            for _ in range(3000):  # one at a time, so that none waits behind another
+                s.sendall(head)
+                time.sleep(0.003)
+            while sent < 200 << 20:
+                sent += s.send(b"x" * (1 << 20))
+        except (TimeoutError, ConnectionError):
+            pass  # the node does not take more: right
+        self.assertLess(sent, 200 << 20)
+        self.assertLess(self.rss_kb() - before, 40 << 10)
+        try:
+            s.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        ticks = self.cpu_ticks()
+        time.sleep(1)
+        self.assertLess(self.cpu_ticks() - ticks, 30)
+        self.assertEqual(self.node.call("GET", "/livez", token=None).status, 200)
 
 
 class Idle(NodeCase):
