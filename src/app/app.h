@@ -24,7 +24,7 @@ struct run_options {
     const struct config *config;
     const char *config_file; /* for the banner; may be "" */
     bool foreground;         /* print the banner */
-    int notify_fd; /* >= 0: gets "R" and the address when ready, or "E" and the reason */
+    int notify_fd;           /* >= 0: gets "R" and the address when ready, or "E" and the reason */
 };
 enum exit_code run_node(const struct run_options *o);
 
