@@ -32,8 +32,8 @@ struct http_call {
     enum body_type body_type;
     enum answer_type answer; /* of a route AS_JSON or AS_EVENTS */
 
-    const struct policy *policy; /* of this turn; not to be kept */
-    char user[USERNAME_BYTES_MAX + 1];
+    const struct policy *policy;   /* of this turn; not to be kept */
+    const struct policy_user *who; /* in it; NULL: a user that does not exist */
     bool has_token;
     uint64_t credential;
 
@@ -46,6 +46,8 @@ struct http_call {
     void (*stream_next)(struct http_call *call);
     void *stream_state;
     void (*stream_free)(void *state);
+
+    char user[USERNAME_BYTES_MAX + 1]; /* last: what is before it starts as zeros */
 };
 
 /* ---- what came ---- */

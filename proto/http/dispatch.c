@@ -30,11 +30,12 @@ static struct ior_slice token_of(const struct http_call *call)
     return t;
 }
 
-static void set_user(struct http_call *call, const char *name)
+static void set_user(struct http_call *call, const struct policy_user *who, const char *name)
 {
     size_t n = strlen(name);
     IOR_ASSERT(n < sizeof call->user);
     memcpy(call->user, name, n + 1);
+    call->who = who;
 }
 
 /* False: the token is no good. */
@@ -44,16 +45,17 @@ static bool identify(struct http_call *call)
     call->policy = meta_policy(app->node->meta);
     struct ior_slice token = token_of(call);
     if (token.data == NULL) {
-        set_user(call, app->config->auth_anon_username);
+        const char *name = app->config->auth_anon_username;
+        set_user(call, policy_user(call->policy, ior_slice_str(name)), name);
         return true;
     }
     struct token_claims claims;
-    uint64_t now_s = clock_wall_ms() / 1000;
+    uint64_t now_s = clock_wall_coarse_ms() / 1000;
     if (token_cache_verify(http_token_cache(app), &app->key, token, now_s, &claims) != IOR_OK)
         return false;
     const struct policy_user *u = policy_user(call->policy, ior_slice_str(claims.user));
     if (u == NULL || (claims.has_credential && claims.credential != u->credential)) return false;
-    set_user(call, u->name);
+    set_user(call, u, u->name);
     call->has_token = true;
     call->credential = u->credential;
     return true;
@@ -68,8 +70,7 @@ static bool allowed(const struct http_call *call)
     struct ior_slice none = {NULL, 0};
     struct ior_slice bucket = r->scope >= SCOPE_BUCKET ? call->bucket : none;
     struct ior_slice stream = r->scope >= SCOPE_STREAM ? call->stream : none;
-    return policy_allows(call->policy, ior_slice_str(call->user), (enum perm)r->perm, bucket,
-                         stream);
+    return policy_user_allows(call->policy, call->who, (enum perm)r->perm, bucket, stream);
 }
 
 /* Decode :b and :s into scratch. False: a name that cannot be. */

@@ -44,7 +44,7 @@ void route_metrics(struct http_call *call)
     struct ior_slice none = {NULL, 0};
     struct node *n = call->app->node;
     bool may = call->app->config->metrics_public || call_from_loopback(call) ||
-               policy_allows(call->policy, ior_slice_str(call->user), PERM_VIEWSTATS, none, none);
+               policy_user_allows(call->policy, call->who, PERM_VIEWSTATS, none, none);
     if (!may) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
         return;

@@ -89,7 +89,7 @@ uint64_t call_ticket(struct http_call *call, bool with_deadline)
     slot->call = call;
     call->ticket = (uint64_t)slot->generation << 32 | (at + 1);
     if (with_deadline) {
-        call->deadline_us = clock_mono_us() + call->app->config->request_timeout * 1000;
+        call->deadline_us = clock_mono_coarse_us() + call->app->config->request_timeout * 1000;
         wait_link(hw, call);
     }
     return call->ticket;
@@ -124,7 +124,7 @@ struct http_call *call_redeem(struct http_app *app, uint64_t ticket)
 
 void http_sweep_deadlines(struct http_worker *hw)
 {
-    uint64_t now_us = clock_mono_us();
+    uint64_t now_us = clock_mono_coarse_us();
     while (hw->wait_first != NULL && hw->wait_first->deadline_us <= now_us) {
         struct http_call *call = hw->wait_first;
         give_ticket_back(hw, call);
@@ -186,7 +186,8 @@ int http_on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     struct iorio_handler *h = (struct iorio_handler *)(void *)self;
     struct http_call *call = h2o_mem_alloc_shared(&req->pool, sizeof *call, on_dispose);
-    memset(call, 0, sizeof *call);
+    memset(call, 0, offsetof(struct http_call, user));
+    call->user[0] = 0;
     call->magic = CALL_MAGIC;
     call->req = req;
     call->app = h->server->app;

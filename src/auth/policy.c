@@ -114,10 +114,16 @@ bool policy_has_fact(const struct policy *p, struct ior_slice key)
 bool policy_allows(const struct policy *p, struct ior_slice user, enum perm perm,
                    struct ior_slice bucket, struct ior_slice stream)
 {
+    return policy_user_allows(p, policy_user(p, user), perm, bucket, stream);
+}
+
+bool policy_user_allows(const struct policy *p, const struct policy_user *who, enum perm perm,
+                        struct ior_slice bucket, struct ior_slice stream)
+{
     IOR_CHECK_MAGIC(p, POLICY_MAGIC);
     IOR_ASSERT(perm != 0 && (perm & (perm - 1)) == 0);
     uint8_t bit = (uint8_t)perm;
-    const struct policy_member *u = policy_find_user(p, user);
+    const struct policy_member *u = (const struct policy_member *)who;
     uint8_t any = u == NULL ? p->everyone.any : u->any;
     uint8_t some = u == NULL ? p->everyone.some : u->some;
     if ((any & bit) != 0) return true;

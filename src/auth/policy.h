@@ -63,6 +63,9 @@ struct ior_slice policy_user_group(const struct policy_user *u, size_t i);
  * bucket and stream empty: permission on the node (any); stream empty: on the bucket. */
 bool policy_allows(const struct policy *p, struct ior_slice user, enum perm perm,
                    struct ior_slice bucket, struct ior_slice stream);
+/* The same for a user of this policy that was looked up already; NULL: he does not exist. */
+bool policy_user_allows(const struct policy *p, const struct policy_user *who, enum perm perm,
+                        struct ior_slice bucket, struct ior_slice stream);
 /* Is there a fact of ours with exactly this key? */
 bool policy_has_fact(const struct policy *p, struct ior_slice key);
 /* Has he this permission anywhere: on any, on some bucket or on some stream? (GET /buckets) */

@@ -78,14 +78,25 @@ void ior_buf_add_char(struct ior_buf *b, char c)
 
 size_t ior_u64_dec(uint64_t v, char *out)
 {
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930"
+                                "31323334353637383940414243444546474849505152535455565758596061"
+                                "62636465666768697071727374757677787980818283848586878889909192"
+                                "93949596979899";
     char tmp[20];
-    size_t n = 0;
-    do {
-        tmp[n++] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v != 0);
-    for (size_t i = 0; i < n; i++) out[i] = tmp[n - 1 - i];
-    return n;
+    size_t at = sizeof tmp;
+    while (v >= 100) { /* two digits a division: numbers are in every answer */
+        at -= 2;
+        memcpy(tmp + at, pairs + v % 100 * 2, 2);
+        v /= 100;
+    }
+    if (v >= 10) {
+        at -= 2;
+        memcpy(tmp + at, pairs + v * 2, 2);
+    } else {
+        tmp[--at] = (char)('0' + v);
+    }
+    memcpy(out, tmp + at, sizeof tmp - at);
+    return sizeof tmp - at;
 }
 
 void ior_buf_add_u64(struct ior_buf *b, uint64_t v)

@@ -25,6 +25,18 @@ uint64_t clock_mono_us(void)
     return read_clock(CLOCK_MONOTONIC, 1000000);
 }
 
+uint64_t clock_wall_coarse_ms(void)
+{
+    if (simulated != NULL) return simulated->wall_ms(simulated->ctx);
+    return read_clock(CLOCK_REALTIME_COARSE, 1000);
+}
+
+uint64_t clock_mono_coarse_us(void)
+{
+    if (simulated != NULL) return simulated->mono_us(simulated->ctx);
+    return read_clock(CLOCK_MONOTONIC_COARSE, 1000000);
+}
+
 void clock_set_source(const struct clock_source *source)
 {
     simulated = source;

@@ -38,6 +38,16 @@ enum ior_err disk_write_buf(struct disk_file *f, uint64_t offset, const void *da
     return f->ops->write(f, offset, &iov, 1);
 }
 
+void disk_direct(struct disk_file *f, bool on)
+{
+    if (f->ops->direct != NULL) f->ops->direct(f, on);
+}
+
+void disk_forget(struct disk_file *f, uint64_t offset, uint64_t n)
+{
+    if (f->ops->forget != NULL) f->ops->forget(f, offset, n);
+}
+
 enum ior_err disk_sync(struct disk_file *f)
 {
     return f->ops->sync(f);

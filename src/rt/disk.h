@@ -25,6 +25,8 @@ struct disk_ops {
     void (*close)(struct disk_file *f);
     enum ior_err (*read)(struct disk_file *f, uint64_t offset, void *buf, size_t n, size_t *ret_n);
     enum ior_err (*write)(struct disk_file *f, uint64_t offset, const struct iovec *iov, int count);
+    void (*direct)(struct disk_file *f, bool on); /* NULL: makes no difference here */
+    void (*forget)(struct disk_file *f, uint64_t offset, uint64_t n); /* NULL: likewise */
     enum ior_err (*sync)(struct disk_file *f);
     enum ior_err (*size)(struct disk_file *f, uint64_t *ret_bytes);
     enum ior_err (*truncate)(struct disk_file *f, uint64_t size_bytes);
@@ -58,6 +60,11 @@ IOR_MUST_CHECK enum ior_err disk_write(struct disk_file *f, uint64_t offset,
                                        const struct iovec *iov, int count);
 IOR_MUST_CHECK enum ior_err disk_write_buf(struct disk_file *f, uint64_t offset, const void *data,
                                            size_t n);
+/* A hint: writes that are whole pages, in memory and in the file, go past the page cache.
+ * It changes no promise: they too are sure only after disk_sync(). */
+void disk_direct(struct disk_file *f, bool on);
+/* A hint: nobody will read this soon; what is synced of it need not stay in memory. */
+void disk_forget(struct disk_file *f, uint64_t offset, uint64_t n);
 IOR_MUST_CHECK enum ior_err disk_sync(struct disk_file *f);
 IOR_MUST_CHECK enum ior_err disk_size(struct disk_file *f, uint64_t *ret_bytes);
 IOR_MUST_CHECK enum ior_err disk_truncate(struct disk_file *f, uint64_t size_bytes);

@@ -19,6 +19,7 @@ struct posix_disk {
 struct posix_file {
     struct disk_file super;
     int fd;
+    bool direct; /* O_DIRECT is set */
 };
 
 static struct posix_disk *disk_of(struct disk *d)
@@ -44,7 +45,7 @@ static enum ior_err file_open(struct disk *d, const char *path, int flags, struc
         close(fd);
         return IOR_E_NOMEM;
     }
-    *f = (struct posix_file){{&posix_ops}, fd};
+    *f = (struct posix_file){{&posix_ops}, fd, false};
     *ret = &f->super;
     return IOR_OK;
 }
@@ -70,6 +71,20 @@ static enum ior_err file_read(struct disk_file *f, uint64_t offset, void *buf, s
     return IOR_OK;
 }
 
+/* A file system that cannot says so here or at the first write; then it is an ordinary file. */
+static void file_direct(struct disk_file *f, bool on)
+{
+    struct posix_file *pf = (struct posix_file *)(void *)f;
+    int flags = fcntl(pf->fd, F_GETFL);
+    if (pf->direct == on || flags < 0) return;
+    if (fcntl(pf->fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0) pf->direct = on;
+}
+
+static bool is_direct(const struct disk_file *f)
+{
+    return ((const struct posix_file *)(const void *)f)->direct;
+}
+
 static enum ior_err file_write(struct disk_file *f, uint64_t offset, const struct iovec *iov,
                                int count)
 {
@@ -79,6 +94,11 @@ static enum ior_err file_write(struct disk_file *f, uint64_t offset, const struc
     while (count > 0) {
         ssize_t w = pwritev(fd_of(f), at, count, (off_t)offset);
         if (w < 0 && errno == EINTR) continue;
+        if (w < 0 && errno == EINVAL && is_direct(f)) { /* not aligned as this disk wants it */
+            file_direct(f, false);
+            if (is_direct(f)) return IOR_E_IO;
+            continue;
+        }
         if (w < 0) return ior_err_from_errno(errno);
         offset += (uint64_t)w;
         size_t n = (size_t)w;
@@ -93,6 +113,12 @@ static enum ior_err file_write(struct disk_file *f, uint64_t offset, const struc
         }
     }
     return IOR_OK;
+}
+
+static void file_forget(struct disk_file *f, uint64_t offset, uint64_t n)
+{
+    int rc = posix_fadvise(fd_of(f), (off_t)offset, (off_t)n, POSIX_FADV_DONTNEED);
+    (void)rc; /* then it stays in memory */
 }
 
 static enum ior_err file_sync(struct disk_file *f)
@@ -170,6 +196,8 @@ static const struct disk_ops posix_ops = {
     .close = file_close,
     .read = file_read,
     .write = file_write,
+    .direct = file_direct,
+    .forget = file_forget,
     .sync = file_sync,
     .size = file_size,
     .truncate = file_truncate,

@@ -18,6 +18,8 @@
 #include "rt/clock.h"
 #include "store/journal_private.h"
 
+enum { FORGET_BYTES = 1 << 20 };
+
 static void deliver_mail(struct msg *m);
 
 enum ior_err journal_open(const struct journal_params *p, struct journal **ret, struct ior_why *why)
@@ -238,6 +240,16 @@ static void answer_batch(struct journal *j)
     post_mail(j);
 }
 
+/* What is synced is read at the next start and not before: its pages serve others. */
+static void forget_written(struct journal *j)
+{
+    if (j->position_bytes < j->forgotten_bytes) j->forgotten_bytes = 0; /* the next segment */
+    uint64_t n = j->position_bytes - j->forgotten_bytes;
+    if (n < FORGET_BYTES) return;
+    disk_forget(j->active.file, j->forgotten_bytes, n);
+    j->forgotten_bytes = j->position_bytes;
+}
+
 void journal_finish(struct journal *j)
 {
     IOR_CHECK_MAGIC(j, JOURNAL_MAGIC);
@@ -253,6 +265,7 @@ void journal_finish(struct journal *j)
     metric_add(METRIC_journal_bytes, batch_bytes(j->batch_length_bytes));
     j->position_bytes += batch_bytes(j->batch_length_bytes);
     atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);
+    forget_written(j);
     j->next_number++;
     j->last_write_us = now_us;
     j->mark_due = !ior_queue_empty(&j->batch);

@@ -42,7 +42,8 @@ struct journal {
 
     /* The writer's own. */
     struct segment active;
-    uint64_t position_bytes; /* where the next batch goes */
+    uint64_t position_bytes;  /* where the next batch goes */
+    uint64_t forgotten_bytes; /* before it the page cache was given back */
     uint64_t next_number;
     uint64_t last_write_us;
     bool mark_due;

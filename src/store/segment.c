@@ -48,8 +48,10 @@ static enum ior_err fill_zeros(struct disk_file *f, uint64_t from, uint64_t to,
                                struct segment_pace pace)
 {
     uint64_t size_bytes = to;
-    uint8_t *zeros = calloc(1, FILL_BYTES);
+    uint8_t *zeros = aligned_alloc(JOURNAL_PAGE_BYTES, FILL_BYTES);
     if (zeros == NULL) return IOR_E_NOMEM;
+    memset(zeros, 0, FILL_BYTES);
+    disk_direct(f, true); /* nobody will read them: docs/decisions.rst, "Zeros go past the cache" */
     enum ior_err err = IOR_OK;
     while (err == IOR_OK && from < to) {
         size_t n = to - from < FILL_BYTES ? (size_t)(to - from) : FILL_BYTES;
@@ -58,6 +60,7 @@ static enum ior_err fill_zeros(struct disk_file *f, uint64_t from, uint64_t to,
         if (err == IOR_OK) err = disk_sync(f);
         if (err == IOR_OK && pace.wait != NULL) pace.wait(pace.ctx, from, size_bytes);
     }
+    disk_direct(f, false);
     free(zeros);
     return err;
 }
