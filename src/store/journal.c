@@ -18,7 +18,12 @@
 #include "rt/clock.h"
 #include "store/journal_private.h"
 
-enum { FORGET_BYTES = 1 << 20 };
+enum {
+    FORGET_BYTES = 1 << 20,
+    AVERAGE_OF = 16, /* batches */
+    EAGER_RECORDS_MAX = 10,
+    EAGER_SYNC_US_MAX = 500,
+};
 
 static void deliver_mail(struct msg *m);
 
@@ -76,6 +81,18 @@ void journal_set_pause(struct journal *j, void (*pause)(unsigned ms))
     j->pause = pause;
 }
 
+static void kick(struct journal *j, struct journal_port *port)
+{
+    port->dirty = false;
+    atomic_store(&j->idle, false);
+    if (j->wake != NULL) j->wake(j->wake_ctx);
+}
+
+void journal_set_idle(struct journal *j)
+{
+    atomic_store(&j->idle, true);
+}
+
 enum ior_err journal_submit(struct journal *j, struct journal_req *req)
 {
     IOR_CHECK_MAGIC(j, JOURNAL_MAGIC);
@@ -97,17 +114,21 @@ enum ior_err journal_submit(struct journal *j, struct journal_req *req)
         ior_queue_push(&j->waiting, &req->msg.link);
     }
     pthread_mutex_unlock(&j->lock);
-    if (err == IOR_OK) j->ports[w->id].dirty = true;
-    return err;
+    if (err != IOR_OK) return err;
+    struct journal_port *port = &j->ports[w->id];
+    port->dirty = true;
+    /* With few clients the rest of this turn is better spent beside a sync than before it
+     * (docs/decisions.rst, "Small batches start at once"). */
+    if (atomic_load_explicit(&j->eager, memory_order_relaxed) && atomic_exchange(&j->idle, false))
+        kick(j, port);
+    return IOR_OK;
 }
 
 void journal_kick(struct journal *j, struct worker *w)
 {
     IOR_ASSERT(w == worker_current());
     struct journal_port *port = &j->ports[w->id];
-    if (!port->dirty) return;
-    port->dirty = false;
-    if (j->wake != NULL) j->wake(j->wake_ctx);
+    if (port->dirty) kick(j, port);
 }
 
 uint64_t journal_epoch(struct journal *j)
@@ -250,6 +271,15 @@ static void forget_written(struct journal *j)
     j->forgotten_bytes = j->position_bytes;
 }
 
+static void judge_eagerness(struct journal *j, uint64_t us)
+{
+    j->average_records += j->batch.count - j->average_records / AVERAGE_OF;
+    j->average_us += us - j->average_us / AVERAGE_OF;
+    bool eager = j->average_records <= EAGER_RECORDS_MAX * AVERAGE_OF &&
+                 j->average_us <= EAGER_SYNC_US_MAX * AVERAGE_OF;
+    atomic_store_explicit(&j->eager, eager, memory_order_relaxed);
+}
+
 void journal_finish(struct journal *j)
 {
     IOR_CHECK_MAGIC(j, JOURNAL_MAGIC);
@@ -266,6 +296,7 @@ void journal_finish(struct journal *j)
     j->position_bytes += batch_bytes(j->batch_length_bytes);
     atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);
     forget_written(j);
+    if (!ior_queue_empty(&j->batch)) judge_eagerness(j, now_us - j->batch_started_us);
     j->next_number++;
     j->last_write_us = now_us;
     j->mark_due = !ior_queue_empty(&j->batch);

@@ -85,6 +85,9 @@ void journal_close(struct journal *j);
 void journal_set_pause(struct journal *j, void (*pause)(unsigned ms));
 /* Called (any thread) when begin has something to do; set before the start. */
 void journal_set_wake(struct journal *j, void (*wake)(void *ctx), void *ctx);
+/* The writer says when it goes to sleep, so that small batches need not wait for the
+ * end of a turn. */
+void journal_set_idle(struct journal *j);
 /* Segments below this one hold nothing that is needed: one is kept for recycling,
  * the others are removed. Seqs: journal_first_segment .. journal_active_segment.
  * IO: may be tried again, unless the journal has failed (then always IO). */

@@ -39,6 +39,8 @@ struct journal {
     void (*pause)(unsigned ms);
     _Atomic uint64_t fill_bytes; /* how far the active segment is written */
     _Atomic bool hurry;          /* the writer waits for the next segment */
+    _Atomic bool idle;           /* the writer sleeps */
+    _Atomic bool eager;          /* batches are small and syncs fast: see journal_submit() */
 
     /* The writer's own. */
     struct segment active;
@@ -52,6 +54,8 @@ struct journal {
     struct ior_queue batch;
     uint64_t batch_length_bytes;
     uint64_t batch_started_us;
+    uint64_t average_records; /* of the last batches, times AVERAGE_OF */
+    uint64_t average_us;      /* of their writes and syncs, times AVERAGE_OF */
     uint8_t *staging;
     size_t staging_room;
 };

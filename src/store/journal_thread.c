@@ -63,6 +63,7 @@ static void *write_batches(void *arg)
         while (!t->woken && !t->stopping) {
             uint64_t us = journal_mark_due_us(t->journal);
             if (us == 0) break;
+            journal_set_idle(t->journal);
             sleep_on(&t->write_wake, &t->lock, us);
         }
         t->woken = false;
