@@ -56,21 +56,6 @@ static void file_close(struct disk_file *f)
     free(f);
 }
 
-static enum ior_err file_read(struct disk_file *f, uint64_t offset, void *buf, size_t n,
-                              size_t *ret_n)
-{
-    size_t done = 0;
-    while (done < n) {
-        ssize_t r = pread(fd_of(f), (char *)buf + done, n - done, (off_t)(offset + done));
-        if (r < 0 && errno == EINTR) continue;
-        if (r < 0) return ior_err_from_errno(errno);
-        if (r == 0) break;
-        done += (size_t)r;
-    }
-    *ret_n = done;
-    return IOR_OK;
-}
-
 /* A file system that cannot says so here or at the first write; then it is an ordinary file. */
 static void file_direct(struct disk_file *f, bool on)
 {
@@ -80,9 +65,29 @@ static void file_direct(struct disk_file *f, bool on)
     if (fcntl(pf->fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0) pf->direct = on;
 }
 
-static bool is_direct(const struct disk_file *f)
+/* After EINVAL: was it that this disk wants other pages? Then it is tried again without. */
+static bool was_not_aligned(struct disk_file *f)
 {
-    return ((const struct posix_file *)(const void *)f)->direct;
+    const struct posix_file *pf = (const struct posix_file *)(const void *)f;
+    if (!pf->direct) return false;
+    file_direct(f, false);
+    return !pf->direct;
+}
+
+static enum ior_err file_read(struct disk_file *f, uint64_t offset, void *buf, size_t n,
+                              size_t *ret_n)
+{
+    size_t done = 0;
+    while (done < n) {
+        ssize_t r = pread(fd_of(f), (char *)buf + done, n - done, (off_t)(offset + done));
+        if (r < 0 && errno == EINTR) continue;
+        if (r < 0 && errno == EINVAL && was_not_aligned(f)) continue;
+        if (r < 0) return ior_err_from_errno(errno);
+        if (r == 0) break;
+        done += (size_t)r;
+    }
+    *ret_n = done;
+    return IOR_OK;
 }
 
 static enum ior_err file_write(struct disk_file *f, uint64_t offset, const struct iovec *iov,
@@ -94,11 +99,7 @@ static enum ior_err file_write(struct disk_file *f, uint64_t offset, const struc
     while (count > 0) {
         ssize_t w = pwritev(fd_of(f), at, count, (off_t)offset);
         if (w < 0 && errno == EINTR) continue;
-        if (w < 0 && errno == EINVAL && is_direct(f)) { /* not aligned as this disk wants it */
-            file_direct(f, false);
-            if (is_direct(f)) return IOR_E_IO;
-            continue;
-        }
+        if (w < 0 && errno == EINVAL && was_not_aligned(f)) continue;
         if (w < 0) return ior_err_from_errno(errno);
         offset += (uint64_t)w;
         size_t n = (size_t)w;

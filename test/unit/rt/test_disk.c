@@ -138,6 +138,35 @@ static void pieces_are_gathered(void **state)
     disk_close(f);
 }
 
+/* What: past the page cache or not, the bytes are the same; what is not whole pages is
+ * written and read all the same; forgotten pages come back from the disk. */
+static void hints_change_no_bytes(void **state)
+{
+    (void)state;
+    enum { PAGE = 4096, PAGES = 3 };
+    uint8_t *pages = aligned_alloc(PAGE, PAGES * PAGE);
+    uint8_t back[PAGES * PAGE];
+    size_t n = 0;
+    assert_non_null(pages);
+    for (size_t i = 0; i < PAGES * PAGE; i++) pages[i] = (uint8_t)(i * 7 + i / PAGE);
+    struct disk_file *f = open_file("f", DISK_WRITE | DISK_CREATE);
+    disk_direct(f, true);
+    assert_int_equal(disk_write_buf(f, 0, pages, PAGES * PAGE), IOR_OK);
+    pages[PAGE + 1] = 200;
+    assert_int_equal(disk_write_buf(f, PAGE + 1, pages + PAGE + 1, 1), IOR_OK);
+    disk_direct(f, true);
+    assert_int_equal(disk_read(f, 1, back + 1, PAGES * PAGE - 1, &n), IOR_OK);
+    assert_int_equal(n, PAGES * PAGE - 1);
+    assert_memory_equal(back + 1, pages + 1, n);
+    assert_int_equal(disk_sync(f), IOR_OK);
+    disk_forget(f, 0, PAGES * PAGE);
+    disk_direct(f, false);
+    assert_int_equal(disk_read(f, 0, back, sizeof back, &n), IOR_OK);
+    assert_memory_equal(back, pages, n);
+    disk_close(f);
+    free(pages);
+}
+
 /* What: without DISK_CREATE a missing file is NOTFOUND; with it it is made empty (0600), an
  * existing one kept. */
 static void missing_files(void **state)
@@ -372,19 +401,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(short_files_read_short),
-        TEST(files_grow_and_shrink),
-        TEST(pieces_are_gathered),
-        TEST(missing_files),
-        TEST(read_only_is_read_only),
-        TEST(replace_file_is_whole),
-        TEST(failed_replace_keeps_the_old),
-        TEST(read_file_has_a_limit),
-        TEST(list_names_everything),
-        TEST(names_move_and_go),
-        TEST(open_files_outlive_their_names),
-        TEST(the_folder_is_made),
-        TEST(missing_rights_are_named),
+        TEST(short_files_read_short), TEST(files_grow_and_shrink),
+        TEST(pieces_are_gathered),    TEST(hints_change_no_bytes),
+        TEST(missing_files),          TEST(read_only_is_read_only),
+        TEST(replace_file_is_whole),  TEST(failed_replace_keeps_the_old),
+        TEST(read_file_has_a_limit),  TEST(list_names_everything),
+        TEST(names_move_and_go),      TEST(open_files_outlive_their_names),
+        TEST(the_folder_is_made),     TEST(missing_rights_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

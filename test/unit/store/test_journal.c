@@ -206,6 +206,73 @@ static void only_a_clean_end_is_marked(void **state)
     jr_expect_seen(r, 4);
 }
 
+/* ---- waking the writer ---- */
+
+static void count_wake(void *ctx)
+{
+    ++*(unsigned *)ctx;
+}
+
+static void write_what_waits(struct jr *r, uint64_t takes_us)
+{
+    assert_true(journal_begin(r->journal));
+    r->mono_us += takes_us;
+    journal_finish(r->journal);
+    jr_turns(r);
+}
+
+/* Submit two records in one turn: how often was the writer woken before its end? */
+static unsigned wakes_inside_a_turn(struct jr *r, uint64_t index)
+{
+    static unsigned wakes;
+    struct jr_call calls[2];
+    wakes = 0;
+    journal_set_wake(r->journal, count_wake, &wakes);
+    worker_enter(&r->workers[0]);
+    for (unsigned i = 0; i < 2; i++) {
+        jr_prepare_call(r, &calls[i], index + i, 10);
+        assert_int_equal(journal_submit(r->journal, &calls[i].req), IOR_OK);
+    }
+    unsigned inside = wakes;
+    journal_kick(r->journal, &r->workers[0]);
+    worker_enter(NULL);
+    assert_int_equal(wakes, inside + 1); /* nothing that was submitted is forgotten */
+    journal_set_wake(r->journal, NULL, NULL);
+    write_what_waits(r, 0);
+    return inside;
+}
+
+/* What: a writer that sleeps is woken by the first record of a turn while batches are
+ * small and syncs fast; else by the end of the turn. */
+static void small_batches_start_at_once(void **state)
+{
+    struct jr *r = *state;
+    assert_int_equal(wakes_inside_a_turn(r, 1), 0); /* nothing is known yet */
+    assert_int_equal(wakes_inside_a_turn(r, 3), 0); /* it does not sleep */
+    journal_set_idle(r->journal);
+    assert_int_equal(wakes_inside_a_turn(r, 5), 1);
+    assert_int_equal(wakes_inside_a_turn(r, 7), 0);
+
+    struct jr_call slow;
+    assert_int_equal(jr_submit(r, &slow, 0, 9, 10), IOR_OK);
+    write_what_waits(r, 100000);
+    journal_set_idle(r->journal);
+    assert_int_equal(wakes_inside_a_turn(r, 10), 0);
+
+    jr_put_all(r, 12, 99, 10); /* the slow one is forgotten */
+    journal_set_idle(r->journal);
+    assert_int_equal(wakes_inside_a_turn(r, 100), 1);
+
+    struct jr_call calls[MANY];
+    for (uint64_t turn = 0; turn < 10; turn++) {
+        for (uint64_t i = 0; i < MANY; i++)
+            assert_int_equal(jr_submit(r, &calls[i], 0, 102 + turn * MANY + i, 10), IOR_OK);
+        write_what_waits(r, 0);
+    }
+    journal_set_idle(r->journal);
+    assert_int_equal(wakes_inside_a_turn(r, 102 + 10 * MANY), 0);
+}
+
 /* ---- the end ---- */
 
 /* What: after journal_close nothing is taken, what was taken is still written. */
@@ -375,7 +442,7 @@ int main(void)
         WITH_JOURNAL(closing_takes_nothing_more),  WITH_JOURNAL(segments_follow_each_other),
         WITH_JOURNAL(giant_records_have_room),     WITH_JOURNAL(giant_in_an_empty_segment),
         WITH_JOURNAL(segment_size_may_change),     WITH_JOURNAL(released_segments_are_recycled),
-        WITH_JOURNAL(everything_may_be_released),
+        WITH_JOURNAL(everything_may_be_released),  WITH_JOURNAL(small_batches_start_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
