@@ -1,0 +1,103 @@
+/* src/store/catalog.h - what the store knows of its streams beside their events: names,
+ * rows, chunks, small streams, files to remove, and how far each group is
+ * checkpointed. Typed keys and values over kv.h; docs/formats.rst shows every byte.
+ * It is an index: chunk heads hold enough to make it anew (small streams excepted:
+ * these are data).
+ * Keys are big-endian so that they sort as numbers; values little-endian like
+ * everything else, each kind with a version byte in front (another one: VERSION).
+ * Thread: as kv.h. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "store/chunk.h"
+#include "store/kv.h"
+
+enum { CATALOG_FORMAT = 1, CATALOG_SMALL_BYTES_MAX = 256 << 10 };
+
+/* One stream. Kept when its data is deleted: ids go on. */
+struct stream_row {
+    uint32_t partition;
+    uint64_t uid;
+    uint32_t bucket_id;
+    struct ior_slice name;
+    bool deleted;            /* its name is in no list */
+    uint64_t low;            /* first id kept */
+    uint64_t high;           /* last id checkpointed */
+    uint64_t bytes;          /* payload bytes kept */
+    uint64_t time_ms;        /* of event high */
+    uint64_t last_index;     /* of the group, of the last change */
+    struct ior_slice policy; /* JSON of the stream's own policy; empty: none */
+};
+
+struct chunk_row {
+    uint64_t first_seqnum;
+    struct chunk_state state;
+};
+
+struct group_row {
+    uint64_t term;
+    uint64_t applied_index;
+    uint64_t applied_term;
+    struct ior_slice vote; /* name of a node; empty: none */
+};
+
+struct bucket_row {
+    uint32_t id;
+    struct ior_slice name;
+    struct ior_slice policy; /* as above */
+};
+
+/* ---- writing: into a kv_writer that the caller began and commits ---- */
+/* A bucket by name; made when it is new. CORRUPT, and kv_put's. */
+IOR_MUST_CHECK enum ior_err catalog_bucket_id(struct kv_writer *w, struct ior_slice name,
+                                              uint32_t *ret_id);
+IOR_MUST_CHECK enum ior_err catalog_put_bucket(struct kv_writer *w, const struct bucket_row *row);
+/* Row and name; a deleted row takes its name out of the lists, but keeps it. */
+IOR_MUST_CHECK enum ior_err catalog_put_stream(struct kv_writer *w, const struct stream_row *row);
+IOR_MUST_CHECK enum ior_err catalog_put_chunk(struct kv_writer *w, uint32_t partition, uint64_t uid,
+                                              const struct chunk_row *row);
+/* The chunk's row goes and its path comes into the graveyard, in this one transaction. */
+IOR_MUST_CHECK enum ior_err catalog_bury_chunk(struct kv_writer *w, uint32_t partition,
+                                               uint64_t uid, uint64_t first_seqnum);
+/* After the file is gone. */
+IOR_MUST_CHECK enum ior_err catalog_unbury(struct kv_writer *w, const char *path);
+/* entries: chunk entries behind each other, as in a chunk. Empty: there are none any more. */
+IOR_MUST_CHECK enum ior_err catalog_put_small(struct kv_writer *w, uint32_t partition, uint64_t uid,
+                                              struct ior_slice entries);
+IOR_MUST_CHECK enum ior_err catalog_put_group(struct kv_writer *w, uint32_t group,
+                                              const struct group_row *row);
+IOR_MUST_CHECK enum ior_err catalog_put_meta(struct kv_writer *w, const char *name,
+                                             struct ior_slice value);
+
+/* ---- reading: in a snapshot. Slices stand until kv_read_end(). NOTFOUND, CORRUPT, VERSION ---- */
+IOR_MUST_CHECK enum ior_err catalog_get_bucket(struct kv_reader *r, struct ior_slice name,
+                                               struct bucket_row *ret);
+IOR_MUST_CHECK enum ior_err catalog_find_stream(struct kv_reader *r, uint32_t bucket_id,
+                                                struct ior_slice name, struct stream_row *ret);
+IOR_MUST_CHECK enum ior_err catalog_get_stream(struct kv_reader *r, uint32_t partition,
+                                               uint64_t uid, struct stream_row *ret);
+IOR_MUST_CHECK enum ior_err catalog_get_small(struct kv_reader *r, uint32_t partition, uint64_t uid,
+                                              struct ior_slice *ret_entries);
+IOR_MUST_CHECK enum ior_err catalog_get_group(struct kv_reader *r, uint32_t group,
+                                              struct group_row *ret);
+IOR_MUST_CHECK enum ior_err catalog_get_meta(struct kv_reader *r, const char *name,
+                                             struct ior_slice *ret);
+/* The chunk that has seqnum, or the first one behind it. NOTFOUND: there is none. */
+IOR_MUST_CHECK enum ior_err catalog_seek_chunk(struct kv_reader *r, uint32_t partition,
+                                               uint64_t uid, uint64_t seqnum,
+                                               struct chunk_row *ret);
+/* Walks: start with the name or path after which it goes on (empty: the first); false ends it. */
+typedef bool (*catalog_name_cb)(void *ctx, struct ior_slice name);
+IOR_MUST_CHECK enum ior_err catalog_each_bucket(struct kv_reader *r, struct ior_slice after,
+                                                catalog_name_cb cb, void *ctx);
+/* Streams of a bucket that are not deleted, in the order of their names' bytes. */
+typedef bool (*catalog_stream_cb)(void *ctx, const struct stream_row *row);
+IOR_MUST_CHECK enum ior_err catalog_each_stream(struct kv_reader *r, uint32_t bucket_id,
+                                                struct ior_slice after, catalog_stream_cb cb,
+                                                void *ctx);
+/* All rows of a partition, deleted ones too, in the order of uids, from uid `after` + 1 on. */
+IOR_MUST_CHECK enum ior_err catalog_each_row(struct kv_reader *r, uint32_t partition,
+                                             uint64_t after_uid, catalog_stream_cb cb, void *ctx);
+IOR_MUST_CHECK enum ior_err catalog_each_buried(struct kv_reader *r, struct ior_slice after,
+                                                catalog_name_cb cb, void *ctx);
