@@ -185,9 +185,10 @@ class Client:
     # --- events ---
 
     def post(self, bucket, stream, data, content_type=JSON, if_match=None, if_none_match=False,
-             prefer=None):
+             prefer=None, idempotency_key=None):
         """Append one event: bytes or text as they are. Returns the meta, {"id":..,"t":..};
-        {} when prefer="memory" was granted (no id is given then)."""
+        {} when prefer="memory" was granted (no id is given then). With an idempotency_key
+        (1 to 128 bytes) it may be sent again after an error: it is appended once."""
         headers = {}
         if if_match is not None:
             headers["If-Match"] = f'"{if_match}"'
@@ -195,6 +196,8 @@ class Client:
             headers["If-None-Match"] = "*"
         if prefer is not None:
             headers["Prefer"] = f"durability={prefer}"
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
         body = data.encode() if isinstance(data, str) else bytes(data)
         answer = self.call("POST", stream_path(bucket, stream), body, content_type, headers)
         return {} if answer.status == 202 else self._field(answer, "meta", dict)

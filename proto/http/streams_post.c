@@ -19,6 +19,7 @@ struct post {
     enum append_expect expect;
     uint64_t expect_last_id;
     enum prefer_durability prefer;
+    struct ior_slice key;
 };
 
 static void reply_invalid(struct http_call *call, enum ior_err err, const char *reason)
@@ -139,6 +140,12 @@ static bool take_headers(struct http_call *call, struct post *p)
             return bad_header(call, "If-None-Match", none);
         p->expect = EXPECT_NONE_KEPT;
     }
+    struct ior_slice key = call_header(call, "idempotency-key");
+    if (key.data != NULL) {
+        if (key.size_bytes == 0 || key.size_bytes > IDEMPOTENCY_KEY_BYTES_MAX)
+            return bad_header(call, "Idempotency-Key", key);
+        p->key = key;
+    }
     p->prefer = negotiate_durability(call_header(call, "prefer"));
     return true;
 }
@@ -229,6 +236,8 @@ static void reply_created(struct http_call *call, const struct append *a)
     add_location(call, a->first_id);
     add_etag(call, a->last_id);
     add_durability(call, (enum prefer_durability)a->user[1]);
+    if (a->dedupe_shortened_ms > 0)
+        call_add_header_u64(call, "iorio-dedupe-window", (a->dedupe_shortened_ms + 999) / 1000);
     call_reply_json(call, 201, text_slice(&t));
 }
 
@@ -252,6 +261,8 @@ static void streams_post_done(struct append *a)
         reply_created(call, a);
     } else if (call != NULL && a->err == IOR_E_CONFLICT) {
         reply_conflict(call, a);
+    } else if (call != NULL && a->err == IOR_E_KEYREUSED) {
+        call_reply_error(call, a->err, NULL, "\"field\":\"Idempotency-Key\"");
     } else if (call != NULL) {
         call_reply_error(call, a->err, NULL, NULL);
     }
@@ -273,7 +284,7 @@ static void submit(struct http_call *call, const struct post *p)
 {
     struct append *a = NULL;
     const struct event_in *events = p->events != NULL ? p->events : &p->one;
-    enum ior_err err = append_new(call->bucket, call->stream, events, p->count, &a);
+    enum ior_err err = append_new(call->bucket, call->stream, events, p->count, p->key, &a);
     if (err != IOR_OK) {
         call_reply_error(call, err, NULL, NULL);
         return;

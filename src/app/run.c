@@ -177,6 +177,8 @@ static enum ior_err node_start(struct run *r)
         .ring_size = (uint32_t)c->ring_size,
         .segment_bytes = c->journal_segment,
         .tail_bytes_max = c->memory_tail,
+        .dedupe_window_ms = c->streams_dedupe_window,
+        .dedupe_bytes_max = c->memory_dedupe,
         .inflight_bytes_max = c->memory_inflight,
         .workers = r->worker_ptrs,
         .worker_count = r->worker_count,
@@ -252,6 +254,11 @@ static void kick(void *ctx)
     journal_kick(ctx, worker_current());
 }
 
+static void tick(void *ctx)
+{
+    node_tick(ctx);
+}
+
 static void *worker_main(void *arg)
 {
     char name[16];
@@ -273,6 +280,7 @@ static enum ior_err threads_start(struct run *r)
 {
     for (unsigned i = 0; i < r->worker_count; i++) {
         worker_on_turn_end(&r->workers[i], kick, r->node->journal);
+        if (i == 0) worker_on_tick(&r->workers[i], tick, r->node);
         if (pthread_create(&r->threads[i], NULL, worker_main, r->loops[i]) != 0) {
             threads_stop(r);
             return ior_why_set(r->why, IOR_E_NOMEM, "cannot start a worker thread");

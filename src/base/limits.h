@@ -16,6 +16,10 @@
 #define JSON_DEPTH_MAX 64
 /* Lines of one NDJSON batch (API.md section 3). More: 413. */
 #define BATCH_LINES_MAX 10000
+/* An Idempotency-Key is 1 to this many bytes, else 400; a stream remembers this many, the
+ * oldest go first (Iorio-Dedupe-Window says so). */
+#define IDEMPOTENCY_KEY_BYTES_MAX 128
+#define DEDUPE_KEYS_MAX 10000
 /* A token longer than this is not looked at: 401. */
 #define TOKEN_BYTES_MAX 4096
 /* User name and password of a login. Longer: 401 after the usual time. */

@@ -22,6 +22,9 @@
     X(no_epoch, "records are taken although their predecessors were given up")                     \
     X(keep_reserved, "reserved ids are kept when their appends are given up")                      \
     X(conflict_at_once, "a conflict is answered before what it was judged by is committed")        \
+    X(no_dedupe, "a known idempotency key is appended again")                                      \
+    X(repeat_at_once, "a repeated append is answered before the first one is on disk")             \
+    X(no_keys_at_replay, "idempotency keys are forgotten at a start")                              \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {

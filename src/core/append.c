@@ -4,6 +4,8 @@
  * is reserved, the next ids are reserved, a CREATE is put in front if the stream
  * is new, and the record is proposed; when it is committed the events enter the
  * tail (apply) and the caller's worker hears (done).
+ * With an idempotency key that is remembered nothing is appended: the first answer is
+ * given again, after its record is committed.
  * Failure modes: an expectation that fails against a reservation is answered
  * only when that reservation is committed; if it is lost the answer is LOST.
  * Memory for applying is reserved before proposing. The client may be gone: the
@@ -19,11 +21,9 @@
 #include "base/metrics.h"
 #include "base/mutant.h"
 #include "core/iorio.h"
+#include "core/stream_keys.h"
 #include "rt/clock.h"
 #include "rt/rand.h"
-
-/* Head and CREATE need room beside the items. */
-#define ITEMS_BYTES_MAX (RECORD_BYTES_MAX - (16u << 10))
 
 static struct ior_slice bucket_of(const struct append *a)
 {
@@ -33,47 +33,6 @@ static struct ior_slice bucket_of(const struct append *a)
 static struct ior_slice stream_of(const struct append *a)
 {
     return ior_slice(a->names + a->bucket_bytes, a->stream_bytes);
-}
-
-enum ior_err append_new(struct ior_slice bucket, struct ior_slice stream,
-                        const struct event_in *events, size_t count, struct append **ret)
-{
-    IOR_ASSERT(count > 0 && count <= BATCH_LINES_MAX);
-    IOR_ASSERT(bucket.size_bytes <= BUCKET_BYTES_MAX && stream.size_bytes <= STREAM_BYTES_MAX);
-    size_t total = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (events[i].payload.size_bytes > ITEMS_BYTES_MAX) return IOR_E_TOOLARGE;
-        total += item_bytes(0, events[i].payload.size_bytes);
-        if (total > ITEMS_BYTES_MAX) return IOR_E_TOOLARGE;
-    }
-    struct append *a = malloc(sizeof *a + bucket.size_bytes + stream.size_bytes);
-    struct ior_blob *items = ior_blob_new(total);
-    if (a == NULL || items == NULL) {
-        free(a);
-        ior_blob_unref(items);
-        return IOR_E_NOMEM;
-    }
-    memset(a, 0, sizeof *a); /* calloc() goes past the thread's cache of free pieces */
-    uint8_t *at = items->data;
-    for (size_t i = 0; i < count; i++) {
-        item_write(at, ITEM_APPEND, events[i].json ? ITEM_FLAG_JSON : 0, 0, events[i].payload);
-        at += item_bytes(0, events[i].payload.size_bytes);
-    }
-    a->count = (uint32_t)count;
-    a->record.items = items;
-    a->bucket_bytes = (uint8_t)bucket.size_bytes;
-    a->stream_bytes = (uint16_t)stream.size_bytes;
-    memcpy(a->names, bucket.data, bucket.size_bytes);
-    memcpy(a->names + bucket.size_bytes, stream.data, stream.size_bytes);
-    *ret = a;
-    return IOR_OK;
-}
-
-void append_free(struct append *a)
-{
-    if (a == NULL) return;
-    record_done(&a->record);
-    free(a);
 }
 
 /* ---- the way back to the caller ---- */
@@ -110,7 +69,7 @@ static void answer(struct append *a, enum ior_err err)
     struct node *n = a->node;
     a->err = err;
     atomic_fetch_sub(&n->inflight_bytes, a->counted_bytes);
-    if (err == IOR_E_CONFLICT) {
+    if (err == IOR_E_CONFLICT || err == IOR_E_KEYREUSED) {
         metric_add(METRIC_append_conflicts, 1);
     } else if (err != IOR_OK) {
         metric_add(METRIC_append_lost, 1);
@@ -169,6 +128,18 @@ static void place_items(struct append *a)
     IOR_ASSERT(id == a->last_id + 1);
 }
 
+static enum ior_err remember(struct append *a, uint64_t wall_ms)
+{
+    const struct dedupe_entry e = {.body_hash = a->body_hash,
+                                   .first_id = a->first_id,
+                                   .last_id = a->last_id,
+                                   .time_ms = a->time_ms};
+    struct stream_table *t = &a->vnode->streams;
+    enum ior_err err = stream_keys_add(t, a->stream, a->key, &e, wall_ms);
+    if (err == IOR_OK) a->dedupe_shortened_ms = stream_keys_shortened_ms(t, a->stream, wall_ms);
+    return err;
+}
+
 static enum ior_err reserve_and_propose(struct append *a)
 {
     bool is_new = a->stream == NULL;
@@ -178,11 +149,11 @@ static enum ior_err reserve_and_propose(struct append *a)
     }
     struct stream *s = a->stream;
     enum ior_err err = stream_reserve_room(s, a->count);
-    uint64_t now_ms = clock_wall_ms();
-    bool later = now_ms > s->reserved_time_ms || MUTANT(time_goes_back);
-    a->time_ms = later ? now_ms : s->reserved_time_ms;
+    uint64_t wall_ms = clock_wall_ms();
+    a->time_ms = MUTANT(time_goes_back) ? wall_ms : stream_next_time_ms(s, wall_ms);
     a->first_id = s->reserved + 1;
     a->last_id = s->reserved + a->count;
+    if (err == IOR_OK && a->key.size_bytes > 0) err = remember(a, wall_ms);
     if (err == IOR_OK) {
         place_items(a);
         a->proposal.record = &a->record;
@@ -194,8 +165,47 @@ static enum ior_err reserve_and_propose(struct append *a)
         s->reserved_time_ms = a->time_ms;
     } else if (is_new) {
         stream_remove_uncommitted(&a->vnode->streams, s);
+    } else {
+        stream_keys_drop_above(&a->vnode->streams, s, s->reserved);
     }
     return err;
+}
+
+static void send_accepted(struct append *a)
+{
+    if (a->durability != DURABILITY_MEMORY || a->accepted == NULL) return;
+    a->accept_pending = true;
+    a->accepted_msg.run = run_accepted;
+    to_origin(a->origin, &a->accepted_msg);
+}
+
+/* True: its key is known; the answer is the first one's, or that the events are others.
+ * Not before the first one is on disk; if that is lost, so is this. */
+static bool answer_again(struct append *a)
+{
+    struct stream *s = a->stream;
+    if (a->key.size_bytes == 0 || s == NULL || MUTANT(no_dedupe)) return false;
+    uint64_t wall_ms = clock_wall_ms();
+    struct stream_table *t = &a->vnode->streams;
+    const struct dedupe_entry *e = stream_keys_find(t, s, a->key, wall_ms);
+    if (e == NULL) return false;
+    if (e->body_hash == a->body_hash) {
+        a->repeated = true;
+        a->first_id = e->first_id;
+        a->last_id = e->last_id;
+        a->time_ms = e->time_ms;
+        a->dedupe_shortened_ms = stream_keys_shortened_ms(t, s, wall_ms);
+        metric_add(METRIC_append_repeated, 1);
+        send_accepted(a);
+    } else {
+        a->err = IOR_E_KEYREUSED;
+    }
+    if (e->last_id <= s->high || MUTANT(repeat_at_once)) {
+        answer(a, a->err);
+    } else {
+        group_barrier(&a->vnode->group, &a->proposal);
+    }
+    return true;
 }
 
 static void vnode_append(struct msg *m)
@@ -203,6 +213,7 @@ static void vnode_append(struct msg *m)
     struct append *a = IOR_CONTAINER(m, struct append, msg);
     IOR_ASSERT(strand_inside(&a->vnode->strand));
     a->stream = stream_find(&a->vnode->streams, bucket_of(a), stream_of(a), a->hash);
+    if (answer_again(a)) return;
     if (!expectation_holds(a)) {
         a->last_id = a->stream == NULL ? 0 : a->stream->reserved;
         a->err = IOR_E_CONFLICT;
@@ -218,11 +229,7 @@ static void vnode_append(struct msg *m)
         answer(a, err);
         return;
     }
-    if (a->durability == DURABILITY_MEMORY && a->accepted != NULL) {
-        a->accept_pending = true;
-        a->accepted_msg.run = run_accepted;
-        to_origin(a->origin, &a->accepted_msg);
-    }
+    send_accepted(a);
 }
 
 static struct append *append_of(struct proposal *p)

@@ -42,6 +42,8 @@ struct append {
     uint64_t counted_bytes;   /* private */
     bool accept_pending;      /* private */
     bool done_waiting;        /* private */
+    struct ior_slice key;     /* private; in the first item; empty: none */
+    uint64_t body_hash;       /* private; with a key */
 
     uint32_t count;                    /* events */
     enum append_expect expect;         /* in */
@@ -51,10 +53,12 @@ struct append {
     void *user_ptr;                    /* the caller's */
     uint64_t user[2];                  /* the caller's */
 
-    enum ior_err err;  /* out: OK, CONFLICT, or why not */
-    uint64_t first_id; /* out */
-    uint64_t last_id;  /* out; after CONFLICT: the last id ever given */
-    uint64_t time_ms;  /* out */
+    enum ior_err err;             /* out: OK, CONFLICT, KEYREUSED, or why not */
+    uint64_t first_id;            /* out */
+    uint64_t last_id;             /* out; after CONFLICT: the last id ever given */
+    uint64_t time_ms;             /* out */
+    bool repeated;                /* out: the answer of an earlier append with this key */
+    uint64_t dedupe_shortened_ms; /* out: keys reach back less than their window: this far */
 
     uint8_t bucket_bytes;
     uint16_t stream_bytes;
@@ -62,10 +66,13 @@ struct append {
 };
 
 /* A new append with a copy of everything: all events or none. The names are valid,
- * count is 1..BATCH_LINES_MAX. NOMEM, TOOLARGE. Free it after cb (or if not submitted). */
+ * count is 1..BATCH_LINES_MAX; the idempotency key has up to IDEMPOTENCY_KEY_BYTES_MAX
+ * bytes, none: no key. With a key that is remembered nothing is appended; the answer is
+ * that of the first time, once it is on disk. NOMEM, TOOLARGE. Free it after cb (or if not
+ * submitted). */
 IOR_MUST_CHECK enum ior_err append_new(struct ior_slice bucket, struct ior_slice stream,
                                        const struct event_in *events, size_t count,
-                                       struct append **ret);
+                                       struct ior_slice key, struct append **ret);
 void append_free(struct append *a);
 /* Errors at once: BUSY, INFLIGHT, TAILFULL, IO. */
 IOR_MUST_CHECK enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb);

@@ -14,7 +14,7 @@
 #include "base/metrics.h"
 #include "core/iorio.h"
 
-enum { NODE_MAGIC = 0x6e6f6465 };
+enum { NODE_MAGIC = 0x6e6f6465, NODE_ROUND_TICKS = 32 };
 
 static const struct ior_slice patch_suffix = {(const uint8_t *)"-$patch", 7};
 
@@ -28,6 +28,15 @@ struct vnode *node_route(struct node *n, struct ior_slice bucket, struct ior_sli
         hash = ior_hash_pair(bucket, stream);
     }
     return &n->vnodes[hash % n->params.ring_size];
+}
+
+void node_tick(struct node *n)
+{
+    uint32_t count = (n->params.ring_size + NODE_ROUND_TICKS - 1) / NODE_ROUND_TICKS;
+    for (uint32_t i = 0; i < count; i++) {
+        vnode_tick(&n->vnodes[n->tick_at]);
+        n->tick_at = (n->tick_at + 1) % n->params.ring_size;
+    }
 }
 
 bool node_writable(struct node *n)
@@ -77,6 +86,8 @@ enum ior_err node_open(const struct node_params *p, struct node **ret,
     if (n == NULL) return ior_why_set(why, IOR_E_NOMEM, "out of memory");
     n->magic = NODE_MAGIC;
     n->params = *p;
+    n->dedupe.window_ms = p->dedupe_window_ms;
+    n->dedupe.bytes_max = p->dedupe_bytes_max;
     enum ior_err err = identity_open(p->disk, p->name, p->ring_size, &n->identity, why);
     if (err == IOR_OK) err = make_parts(n, why);
     if (err == IOR_OK) err = journal_replay(n->journal, on_record, n, report, why);

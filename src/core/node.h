@@ -16,6 +16,8 @@ struct node_params {
     uint64_t segment_bytes;
     uint64_t tail_bytes_max;
     uint64_t inflight_bytes_max;
+    uint64_t dedupe_window_ms;
+    uint64_t dedupe_bytes_max;
     struct worker **workers;
     unsigned worker_count;
 };
@@ -29,6 +31,8 @@ struct node {
     struct vnode *vnodes; /* ring_size of them */
     _Atomic uint64_t tail_bytes;
     _Atomic uint64_t inflight_bytes;
+    struct dedupe_limits dedupe;
+    uint32_t tick_at; /* the vnode whose turn it is */
     _Atomic uint64_t stream_count;
 };
 
@@ -37,6 +41,9 @@ IOR_MUST_CHECK enum ior_err node_open(const struct node_params *p, struct node *
                                       struct journal_replay_report *report, struct ior_why *why);
 /* The workers have stopped and nothing is in flight. NULL is fine. */
 void node_close(struct node *n);
+/* Every 100 ms, always on the same worker: what goes by the clock, a part of the vnodes at
+ * a time, all of them within 32 ticks. */
+void node_tick(struct node *n);
 /* The vnode of a stream: hash of bucket and stream, where a stream named
  * `x-$patch` goes with `x`. *ret_hash is the hash of the full names. */
 struct vnode *node_route(struct node *n, struct ior_slice bucket, struct ior_slice stream,

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "core/stream_keys.h"
 
 struct name_key {
     struct ior_slice bucket;
@@ -26,13 +27,14 @@ static bool same_uid(const void *object, const void *key)
     return ((const struct stream *)object)->uid == *(const uint64_t *)key;
 }
 
-void stream_table_init(struct stream_table *t)
+void stream_table_init(struct stream_table *t, struct dedupe_limits *dedupe)
 {
-    *t = (struct stream_table){0};
+    *t = (struct stream_table){.dedupe = dedupe};
 }
 
-static void stream_free(struct stream *s)
+static void stream_free(struct stream_table *t, struct stream *s)
 {
+    stream_keys_free(t, s);
     for (uint64_t i = 0; i < stream_count(s); i++) ior_blob_unref(s->entries[i].blob);
     free(s->entries);
     free(s);
@@ -42,7 +44,7 @@ void stream_table_done(struct stream_table *t)
 {
     size_t pos = 0;
     struct stream *s;
-    while ((s = ior_map_next(&t->by_name, &pos)) != NULL) stream_free(s);
+    while ((s = ior_map_next(&t->by_name, &pos)) != NULL) stream_free(t, s);
     for (size_t i = 0; i < t->bucket_count; i++) {
         free(t->buckets[i]->streams);
         free(t->buckets[i]);
@@ -199,7 +201,7 @@ void stream_remove_uncommitted(struct stream_table *t, struct stream *s)
     ior_map_remove(&t->by_name, s->hash, s);
     ior_map_remove(&t->by_uid, s->uid, s);
     struct bucket *b = s->bucket;
-    stream_free(s);
+    stream_free(t, s);
     b->uses--;
     drop_if_unused(t, b);
 }
@@ -213,6 +215,7 @@ static struct stream *drop_and_find_uncommitted(struct stream_table *t)
     while ((s = ior_map_next(&t->by_name, &pos)) != NULL) {
         s->reserved = s->high;
         s->reserved_time_ms = s->time_ms;
+        stream_keys_drop_above(t, s, s->high);
         if (!s->committed) found = s;
     }
     return found;

@@ -4,6 +4,7 @@
 
 #include "base/blob.h"
 #include "base/map.h"
+#include "core/dedupe.h"
 #include "store/record.h"
 
 /* One committed event: where its item is. Its id is stream.low + position. */
@@ -28,6 +29,9 @@ struct stream {
     uint64_t bytes;             /* payload bytes kept */
     struct tail_entry *entries; /* count = high - low + 1 */
     size_t entries_room;
+    struct dedupe *keys;       /* NULL: no idempotency key is remembered */
+    struct stream *keyed_next; /* the ring of streams with keys */
+    struct stream *keyed_prev;
     bool committed; /* its CREATE is committed: it may be shown */
     uint16_t name_bytes;
     uint8_t name[];
@@ -48,9 +52,11 @@ struct stream_table {
     struct bucket **buckets; /* sorted by name; gone with their last stream */
     size_t bucket_count;
     size_t bucket_room;
+    struct dedupe_limits *dedupe; /* the node's */
+    struct stream *keyed;         /* any of the ring; NULL: no stream has keys */
 };
 
-void stream_table_init(struct stream_table *t);
+void stream_table_init(struct stream_table *t, struct dedupe_limits *dedupe);
 void stream_table_done(struct stream_table *t);
 /* NULL: not there. Uncommitted ones are found too. */
 struct stream *stream_find(const struct stream_table *t, struct ior_slice bucket,
@@ -83,6 +89,11 @@ static inline struct ior_slice stream_name(const struct stream *s)
 static inline struct ior_slice bucket_name(const struct bucket *b)
 {
     return ior_slice(b->name, b->name_bytes);
+}
+/* The time of its next record: the clock's, but never going back. */
+static inline uint64_t stream_next_time_ms(const struct stream *s, uint64_t wall_ms)
+{
+    return wall_ms > s->reserved_time_ms ? wall_ms : s->reserved_time_ms;
 }
 /* Events kept. */
 static inline uint64_t stream_count(const struct stream *s)

@@ -14,6 +14,8 @@
 #include "core/append.h"
 #include "core/iorio.h"
 #include "core/node.h"
+#include "core/stream_keys.h"
+#include "rt/clock.h"
 
 enum { VNODE_MAGIC = 0x766e6f64 };
 
@@ -23,7 +25,7 @@ void vnode_init(struct vnode *vn, struct node *n, uint32_t partition)
     strand_init(&vn->strand);
     group_init(&vn->group, partition + 1, n->journal, &vn->strand, append_group_ops(), vn,
                n->params.name);
-    stream_table_init(&vn->streams);
+    stream_table_init(&vn->streams, &n->dedupe);
 }
 
 void vnode_done(struct vnode *vn)
@@ -32,6 +34,22 @@ void vnode_done(struct vnode *vn)
     stream_table_done(&vn->streams);
     strand_done(&vn->strand);
     vn->magic = 0;
+}
+
+static void on_tick(struct msg *m)
+{
+    struct vnode *vn = IOR_CONTAINER(m, struct vnode, tick_msg);
+    IOR_ASSERT(strand_inside(&vn->strand));
+    stream_keys_sweep(&vn->streams, clock_wall_ms());
+    atomic_store(&vn->tick_under_way, false);
+}
+
+void vnode_tick(struct vnode *vn)
+{
+    if (atomic_exchange(&vn->tick_under_way, true)) return;
+    vn->tick_msg.run = on_tick;
+    if (strand_post(&vn->strand, &vn->tick_msg) != IOR_OK)
+        atomic_store(&vn->tick_under_way, false); /* it is busy: next time */
 }
 
 static enum ior_err bad(struct vnode *vn, const struct record_head *head, const char *what,
@@ -77,6 +95,25 @@ static enum ior_err replay_append(struct vnode *vn, const struct record_head *he
     return IOR_OK;
 }
 
+/* The idempotency key that came with the record, if there was one. memory.dedupe may be
+ * smaller than it was: then the key is forgotten. */
+static enum ior_err replay_key(struct vnode *vn, const struct record_head *head,
+                               struct ior_slice items, const struct item *first, uint64_t events)
+{
+    struct ior_slice key = item_attr(first, ATTR_IDEMPOTENCY_KEY);
+    if (key.size_bytes == 0 || key.size_bytes > IDEMPOTENCY_KEY_BYTES_MAX) return IOR_OK;
+    struct stream *s = stream_find_uid(&vn->streams, first->uid);
+    const struct dedupe_entry e = {.body_hash = items_events_hash(items),
+                                   .first_id = first->seqnum,
+                                   .last_id = first->seqnum + events - 1,
+                                   .time_ms = head->time_ms};
+    if (s == NULL || e.last_id != s->high) return IOR_OK; /* known already */
+    if (MUTANT(no_keys_at_replay)) return IOR_OK;
+    if (s->keys != NULL) dedupe_forget(s->keys, vn->streams.dedupe, key); /* it had gone early */
+    enum ior_err err = stream_keys_add(&vn->streams, s, key, &e, 0);
+    return err == IOR_E_DEDUPEFULL ? IOR_OK : err;
+}
+
 static enum ior_err replay_items(struct vnode *vn, const struct record_head *head,
                                  struct ior_blob *blob, struct ior_why *why)
 {
@@ -84,13 +121,14 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
     size_t pos = 0;
     uint64_t events = 0;
     struct item it;
+    struct item first = {0};
     enum ior_err err;
     while ((err = item_next(items, &pos, &it)) == IOR_OK) {
         if (it.op == ITEM_CREATE) {
             err = MUTANT(no_create_at_replay) ? IOR_OK : replay_create(vn, head, &it, why);
         } else if (it.op == ITEM_APPEND) {
             err = replay_append(vn, head, blob, &it, why);
-            events++;
+            if (events++ == 0) first = it;
         } else {
             err = ior_why_set(why, IOR_E_VERSION,
                               "partition %u, index %llu: an item of kind %u, which this version "
@@ -98,6 +136,10 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
                               vn->partition, (unsigned long long)head->index, it.op);
         }
         if (err != IOR_OK) return err;
+    }
+    if (err == IOR_E_END && events > 0) {
+        enum ior_err kept = replay_key(vn, head, items, &first, events);
+        if (kept != IOR_OK) return ior_why_set(why, kept, "out of memory");
     }
     uint64_t bytes = ior_blob_cost(blob) + events * sizeof(struct tail_entry);
     atomic_fetch_add(&vn->node->tail_bytes, bytes);

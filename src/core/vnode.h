@@ -14,10 +14,14 @@ struct vnode {
     struct strand strand;
     struct group group;
     struct stream_table streams;
+    struct msg tick_msg;
+    _Atomic bool tick_under_way;
 };
 
 void vnode_init(struct vnode *vn, struct node *n, uint32_t partition);
 void vnode_done(struct vnode *vn);
+/* What goes by the clock. Any worker; does nothing when the last one is still waiting. */
+void vnode_tick(struct vnode *vn);
 /* A committed record from the journal, at start. CORRUPT, VERSION, NOMEM. */
 IOR_MUST_CHECK enum ior_err vnode_replay(struct vnode *vn, const struct record_head *head,
                                          struct ior_slice items, struct ior_why *why);

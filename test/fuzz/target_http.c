@@ -70,6 +70,8 @@ static void open_node(void)
         .ring_size = 8,
         .segment_bytes = 1 << 20,
         .tail_bytes_max = 64 << 20,
+        .dedupe_window_ms = 120000,
+        .dedupe_bytes_max = 1 << 20,
         .inflight_bytes_max = 8 << 20,
         .workers = workers,
         .worker_count = 1,

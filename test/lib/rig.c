@@ -36,6 +36,8 @@ static void set_up(struct rig *r)
         .ring_size = 8,
         .segment_bytes = 64 << 10,
         .tail_bytes_max = 64 << 20,
+        .dedupe_window_ms = 120000,
+        .dedupe_bytes_max = 1 << 20,
         .inflight_bytes_max = 8 << 20,
         .workers = r->worker_ptrs,
         .worker_count = RIG_WORKERS,
@@ -163,7 +165,8 @@ void rig_post_new(struct rig *r, struct rig_post *p, const char *bucket, const c
 {
     struct event_in e = {ior_slice_str(json), true};
     *p = (struct rig_post){.rig = r};
-    enum ior_err err = append_new(ior_slice_str(bucket), ior_slice_str(stream), &e, 1, &p->a);
+    enum ior_err err = append_new(ior_slice_str(bucket), ior_slice_str(stream), &e, 1,
+                                  (struct ior_slice){NULL, 0}, &p->a);
     IOR_ASSERT(err == IOR_OK);
 }
 

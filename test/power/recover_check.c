@@ -56,6 +56,8 @@ int main(int argc, char **argv)
             .ring_size = 64,
             .segment_bytes = 64 << 10,
             .tail_bytes_max = UINT64_MAX,
+            .dedupe_window_ms = 120000,
+            .dedupe_bytes_max = 1 << 20,
             .inflight_bytes_max = UINT64_MAX,
             .workers = workers,
             .worker_count = 1,

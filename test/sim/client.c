@@ -1,6 +1,7 @@
 /* test/sim/client.c - see client.h: appends and single reads while the node works. */
 #include "client.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,12 @@
 #define ULL(x) ((unsigned long long)(x))
 
 /* a->user[1] of an append. */
-enum { FLAG_LATE = 1, FLAG_ACCEPTED = 2 };
+enum {
+    FLAG_LATE = 1,
+    FLAG_ACCEPTED = 2,
+    FLAG_KNOWN = 4, /* its key was acknowledged before: the same answer must come */
+    FLAG_REUSED = 8 /* other events with such a key: they must be refused */
+};
 
 /* ---- appends ---- */
 
@@ -31,7 +37,14 @@ static struct op *choose_op(struct world *w)
     return model_new_op(m, stream, 1, 70000 + (uint32_t)world_below(w, 110000), flat);
 }
 
-static struct append *make_append(struct world *w, const struct op *op)
+static struct ior_slice key_of(const struct op *op, char out[32])
+{
+    int n = snprintf(out, 32, "append-%llu", ULL(op->number));
+    return ior_slice(out, op->keyed ? (size_t)n : 0);
+}
+
+/* key_op: whose key it carries. */
+static struct append *make_append(struct world *w, const struct op *op, const struct op *key_op)
 {
     const struct model_stream *s = &w->model.streams[op->stream];
     size_t total = 0;
@@ -46,9 +59,10 @@ static struct append *make_append(struct world *w, const struct op *op)
         events[i] = (struct event_in){ior_slice(at, n), op->number % 2 == 0};
         at += n;
     }
+    char key[32];
     struct append *a = NULL;
-    enum ior_err err =
-        append_new(ior_slice_str(s->bucket), ior_slice_str(s->name), events, op->count, &a);
+    enum ior_err err = append_new(ior_slice_str(s->bucket), ior_slice_str(s->name), events,
+                                  op->count, key_of(key_op, key), &a);
     IOR_ASSERT(err == IOR_OK);
     free(events);
     free(bytes);
@@ -59,6 +73,8 @@ static void check_conflict(struct world *w, const struct append *a, const struct
 {
     const struct model_stream *s = &w->model.streams[op->stream];
     trace_count(COUNT_conflicts, 1);
+    if (a->user[1] & FLAG_KNOWN)
+        trace_violation("%s/%s: a known key, but the answer is a conflict", s->bucket, s->name);
     bool holds = a->expect == EXPECT_ANY ||
                  (a->expect == EXPECT_LAST_ID && a->last_id == a->expect_last_id) ||
                  (a->expect == EXPECT_NONE_KEPT && a->last_id == 0);
@@ -71,10 +87,20 @@ static void check_conflict(struct world *w, const struct append *a, const struct
 static void check_acked(struct world *w, const struct append *a, const struct op *op)
 {
     const struct model_stream *s = &w->model.streams[op->stream];
-    if (a->user[1] & FLAG_LATE)
-        trace_violation("an append was acknowledged that came after the journal had failed");
+    if ((a->user[1] & FLAG_KNOWN) && !a->repeated)
+        trace_violation("%s/%s: append %llu was made again, although its key is known", s->bucket,
+                        s->name, ULL(op->number));
+    if (a->user[1] & FLAG_REUSED)
+        trace_violation("%s/%s: a key was taken for other events", s->bucket, s->name);
     if (a->durability == DURABILITY_MEMORY && (a->user[1] & FLAG_ACCEPTED) == 0)
         trace_violation("an append was durable before it was accepted");
+    w->acked_in_life++;
+    if (a->repeated) {
+        trace_count(COUNT_repeated, 1);
+        return;
+    }
+    if (a->user[1] & FLAG_LATE)
+        trace_violation("an append was acknowledged that came after the journal had failed");
     bool broken = (a->expect == EXPECT_LAST_ID && a->first_id != a->expect_last_id + 1) ||
                   (a->expect == EXPECT_NONE_KEPT && a->first_id != 1);
     if (broken)
@@ -82,7 +108,6 @@ static void check_acked(struct world *w, const struct append *a, const struct op
                         s->name, ULL(a->first_id), ULL(a->expect_last_id));
     trace_count(COUNT_acked, 1);
     trace_count(COUNT_events, op->count);
-    w->acked_in_life++;
 }
 
 static void on_done(struct append *a)
@@ -99,6 +124,13 @@ static void on_done(struct append *a)
     case IOR_E_CONFLICT:
         model_refused(&w->model, op);
         check_conflict(w, a, op);
+        break;
+    case IOR_E_KEYREUSED:
+        model_refused(&w->model, op);
+        trace_count(COUNT_reused, 1);
+        if ((a->user[1] & FLAG_REUSED) == 0)
+            trace_violation("append %llu: its own key is said to belong to other events",
+                            ULL(op->number));
         break;
     case IOR_E_IO:
         trace_count(COUNT_unknown, 1);
@@ -146,11 +178,11 @@ static void choose_expectation(struct world *w, struct append *a, const struct o
     }
 }
 
-static void submit(struct world *w, struct op *op, struct append *a)
+static void submit(struct world *w, struct op *op, struct append *a, unsigned flags)
 {
     a->user_ptr = w;
     a->user[0] = op->number;
-    a->user[1] = journal_failed(w->node->journal) ? FLAG_LATE : 0;
+    a->user[1] = flags | (journal_failed(w->node->journal) ? FLAG_LATE : 0);
     trace_note("append", op->number, (uint64_t)op->stream << 32 | op->count);
     world_enter_any(w);
     w->pending++;
@@ -168,9 +200,42 @@ static void submit(struct world *w, struct op *op, struct append *a)
 void client_append(struct world *w)
 {
     struct op *op = choose_op(w);
-    struct append *a = make_append(w, op);
+    struct append *a = make_append(w, op, op);
     choose_expectation(w, a, op);
-    submit(w, op, a);
+    submit(w, op, a, 0);
+}
+
+/* An append of the past that has a key, or NULL. */
+static struct op *choose_keyed(struct world *w)
+{
+    if (w->model.op_count == 0) return NULL;
+    uint64_t back = world_below(w, world_odds(w, 4) ? w->model.op_count : 20);
+    if (back >= w->model.op_count) return NULL;
+    struct op *op = model_op(&w->model, w->model.op_count - back);
+    return op->keyed && op->state != OP_UNKNOWN ? op : NULL;
+}
+
+static bool is_known(const struct op *op)
+{
+    return op->state == OP_ACKED || op->state == OP_FOUND;
+}
+
+void client_repeat(struct world *w)
+{
+    struct op *op = choose_keyed(w);
+    if (op == NULL) return;
+    if (is_known(op) && world_odds(w, 4)) {
+        uint64_t number = op->number; /* a new one may move the others */
+        struct op *other = model_new_op(&w->model, op->stream, 1, 50, false);
+        struct append *a = make_append(w, other, model_op(&w->model, number));
+        submit(w, other, a, FLAG_REUSED);
+        return;
+    }
+    unsigned flags = is_known(op) ? FLAG_KNOWN : 0;
+    model_again(op);
+    struct append *a = make_append(w, op, op);
+    choose_expectation(w, a, op);
+    submit(w, op, a, flags);
 }
 
 void client_prove_alive(struct world *w)
@@ -178,7 +243,7 @@ void client_prove_alive(struct world *w)
     uint64_t first = w->model.op_count + 1;
     for (unsigned i = 0; i < MODEL_STREAMS; i++) {
         struct op *op = model_new_op(&w->model, i, 2, 100, false);
-        submit(w, op, make_append(w, op));
+        submit(w, op, make_append(w, op, op), 0);
         if (i % 4 == 0) world_settle(w);
     }
     uint64_t changes = trace.counts[COUNT_changes];

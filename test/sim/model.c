@@ -50,6 +50,8 @@ struct op *model_new_op(struct model *m, unsigned stream, uint32_t count, uint32
                       .count = count,
                       .size_bytes = size_bytes,
                       .flat = flat,
+                      .keyed = m->op_count % 3 == 0,
+                      .attempts = 1,
                       .after_id = m->streams[stream].shown};
     return op;
 }
@@ -148,10 +150,19 @@ static void place(struct model *m, struct op *op, uint64_t first_id, uint64_t ti
     if (s->shown < last_id) s->shown = last_id;
 }
 
+void model_again(struct op *op)
+{
+    IOR_ASSERT(op->keyed && op->state != OP_UNKNOWN);
+    op->attempts++;
+    if (op->state != OP_REFUSED && op->state != OP_DEAD) return;
+    op->state = OP_IN_FLIGHT;
+    op->maybe = false;
+}
+
 void model_acked(struct model *m, struct op *op, uint64_t first_id, uint64_t last_id,
                  uint64_t time_ms)
 {
-    IOR_ASSERT(op->state == OP_IN_FLIGHT);
+    IOR_ASSERT(op->attempts-- > 0);
     if (first_id == 0 || last_id - first_id + 1 != op->count)
         trace_violation("append %llu of %u events got the ids %llu..%llu", ULL(op->number),
                         op->count, ULL(first_id), ULL(last_id));
@@ -161,7 +172,12 @@ void model_acked(struct model *m, struct op *op, uint64_t first_id, uint64_t las
 
 void model_refused(struct model *m, struct op *op)
 {
-    IOR_ASSERT(op->state == OP_IN_FLIGHT);
+    IOR_ASSERT(op->attempts-- > 0);
+    if (op->state != OP_IN_FLIGHT || op->attempts > 0) return; /* another attempt decides */
+    if (op->maybe) {
+        op->state = OP_UNKNOWN;
+        return;
+    }
     const struct model_stream *s = &m->streams[op->stream];
     if (op->first_id != 0)
         trace_violation("%s/%s: append %llu is refused, but somebody has read it at id %llu",
@@ -171,8 +187,9 @@ void model_refused(struct model *m, struct op *op)
 
 void model_unknown(struct op *op)
 {
-    IOR_ASSERT(op->state == OP_IN_FLIGHT);
-    op->state = OP_UNKNOWN;
+    IOR_ASSERT(op->attempts-- > 0);
+    op->maybe = true;
+    if (op->state == OP_IN_FLIGHT && op->attempts == 0) op->state = OP_UNKNOWN;
 }
 
 void model_shows_event(struct model *m, unsigned stream, uint64_t id, uint64_t time_ms,

@@ -24,6 +24,9 @@ struct op {
     uint32_t count;
     uint32_t size_bytes; /* about, of each event */
     bool flat;           /* payloads that look alike from append to append */
+    bool keyed;          /* it has an idempotency key, and may be sent again */
+    bool maybe;          /* an answer said that it may have happened */
+    unsigned attempts;   /* sent and not answered yet */
     enum op_state state;
     uint64_t after_id; /* the highest id that any answer had shown when it was sent */
     uint64_t first_id; /* 0: not known */
@@ -54,6 +57,8 @@ struct op *model_op(struct model *m, uint64_t number);
 /* A new append of so many events. */
 struct op *model_new_op(struct model *m, unsigned stream, uint32_t count, uint32_t size_bytes,
                         bool flat);
+/* It is sent once more, with its key. */
+void model_again(struct op *op);
 size_t model_event_bytes(const struct op *op, uint32_t i);
 /* The bytes of its event i, into out (model_event_bytes). */
 void model_event(const struct op *op, uint32_t i, uint8_t *out);

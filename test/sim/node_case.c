@@ -10,6 +10,7 @@ enum { LIVES_MAX = 8, STEPS_MAX = 500, PENDING_MAX = 60 };
 
 enum step {
     STEP_APPEND,
+    STEP_REPEAT,
     STEP_READ,
     STEP_LIST,
     STEP_CHANGE,
@@ -30,6 +31,7 @@ struct mix {
 static struct mix choose_mix(struct world *w)
 {
     struct mix m = {.weight = {[STEP_APPEND] = 30,
+                               [STEP_REPEAT] = 8,
                                [STEP_READ] = 6,
                                [STEP_LIST] = 2,
                                [STEP_CHANGE] = 2,
@@ -91,6 +93,9 @@ static void do_step(struct world *w, enum step step)
     switch (step) {
     case STEP_APPEND:
         if (!busy) client_append(w);
+        break;
+    case STEP_REPEAT:
+        if (!busy) client_repeat(w);
         break;
     case STEP_READ:
         if (!busy) client_read(w);

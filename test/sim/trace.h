@@ -24,6 +24,8 @@
     X(gave_up, "appends given up for other reasons")                                               \
     X(unknown, "appends with an unknown outcome")                                                  \
     X(found, "of those, found after a recovery")                                                   \
+    X(repeated, "appends with a known idempotency key")                                            \
+    X(reused, "idempotency keys refused for other events")                                         \
     X(reads, "reads")                                                                              \
     X(lists, "lists")                                                                              \
     X(changes, "changes of facts acknowledged")                                                    \

@@ -84,6 +84,8 @@ static enum ior_err try_start(struct world *w, struct ior_why *why)
         .ring_size = WORLD_RING_SIZE,
         .segment_bytes = WORLD_SEGMENT_BYTES,
         .tail_bytes_max = 1u << 30,
+        .dedupe_window_ms = UINT64_MAX, /* the model does not reckon with time */
+        .dedupe_bytes_max = 1u << 30,
         .inflight_bytes_max = 16 << 20,
         .workers = w->worker_ptrs,
         .worker_count = w->worker_count,

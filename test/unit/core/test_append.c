@@ -56,7 +56,9 @@ static struct append *batch_of(const char *stream, uint32_t count)
     assert_true(count <= 64);
     for (uint32_t i = 0; i < count; i++)
         events[i] = (struct event_in){IOR_SLICE("{\"n\":1}"), i % 2 == 0};
-    assert_int_equal(append_new(IOR_SLICE("b"), ior_slice_str(stream), events, count, &a), IOR_OK);
+    assert_int_equal(append_new(IOR_SLICE("b"), ior_slice_str(stream), events, count,
+                                (struct ior_slice){NULL, 0}, &a),
+                     IOR_OK);
     return a;
 }
 
@@ -97,7 +99,9 @@ static void batches_keep_their_events(void **state)
         {IOR_SLICE(""), false},
         {IOR_SLICE("\"last\""), true},
     };
-    assert_int_equal(append_new(IOR_SLICE("b"), IOR_SLICE("s"), events, 4, &p.a), IOR_OK);
+    assert_int_equal(
+        append_new(IOR_SLICE("b"), IOR_SLICE("s"), events, 4, (struct ior_slice){NULL, 0}, &p.a),
+        IOR_OK);
     rig_post_submit(&p);
     rig_settle(&rig);
     assert_int_equal(outcome(&p), 4);

@@ -294,10 +294,14 @@ static void too_large_is_refused(void **state)
     static const uint8_t byte = 0;
     struct append *a = NULL;
     struct event_in one = {ior_slice(&byte, RECORD_BYTES_MAX), false};
-    assert_int_equal(append_new(IOR_SLICE("b"), IOR_SLICE("s"), &one, 1, &a), IOR_E_TOOLARGE);
+    assert_int_equal(
+        append_new(IOR_SLICE("b"), IOR_SLICE("s"), &one, 1, (struct ior_slice){NULL, 0}, &a),
+        IOR_E_TOOLARGE);
     struct event_in two[2] = {{ior_slice(&byte, RECORD_BYTES_MAX / 2), false},
                               {ior_slice(&byte, RECORD_BYTES_MAX / 2), false}};
-    assert_int_equal(append_new(IOR_SLICE("b"), IOR_SLICE("s"), two, 2, &a), IOR_E_TOOLARGE);
+    assert_int_equal(
+        append_new(IOR_SLICE("b"), IOR_SLICE("s"), two, 2, (struct ior_slice){NULL, 0}, &a),
+        IOR_E_TOOLARGE);
     assert_null(a);
     append_free(NULL);
 }

@@ -47,7 +47,8 @@ static void put_some(uint64_t seed, int count)
         if (rand_below(&rnd, 5) == 0) rig.wall_ms -= 100;
         rig_enter(&rig, (unsigned)rand_below(&rnd, RIG_WORKERS));
         assert_int_equal(append_new(rand_below(&rnd, 2) == 0 ? IOR_SLICE("b") : IOR_SLICE("c"),
-                                    ior_slice_str(stream), events, n, &p.a),
+                                    ior_slice_str(stream), events, n, (struct ior_slice){NULL, 0},
+                                    &p.a),
                          IOR_OK);
         rig_post_submit(&p);
         rig_settle(&rig);

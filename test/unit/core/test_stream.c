@@ -13,12 +13,13 @@
 #include "core/stream.h"
 #include "rt/rand.h"
 
+static struct dedupe_limits limits;
 static struct stream_table table;
 
 static int set_up(void **state)
 {
     (void)state;
-    stream_table_init(&table);
+    stream_table_init(&table, &limits);
     return 0;
 }
 
