@@ -70,6 +70,9 @@ void call_add_header_u64(struct http_call *call, const char *name, uint64_t valu
 void call_reply_empty(struct http_call *call, int status);
 void call_reply_json(struct http_call *call, int status, struct ior_slice json);
 void call_reply_text(struct http_call *call, int status, const char *type, struct ior_slice text);
+/* A buffer for an answer of about so many bytes, in the memory of the request; for
+ * call_reply_buf(), or ior_buf_done(). */
+void call_buf(struct http_call *call, struct ior_buf *out, size_t size_bytes);
 /* Takes the buffer; the blob's payload is borrowed from a reference that is taken over. */
 void call_reply_buf(struct http_call *call, int status, const char *type, struct ior_buf *take);
 void call_reply_blob(struct http_call *call, int status, const char *type, struct ior_blob *take,

@@ -49,12 +49,11 @@ static bool identify(struct http_call *call)
         set_user(call, policy_user(call->policy, ior_slice_str(name)), name);
         return true;
     }
-    struct token_claims claims;
+    const struct policy_user *u = NULL;
     uint64_t now_s = clock_wall_coarse_ms() / 1000;
-    if (token_cache_verify(http_token_cache(app), &app->key, token, now_s, &claims) != IOR_OK)
-        return false;
-    const struct policy_user *u = policy_user(call->policy, ior_slice_str(claims.user));
-    if (u == NULL || (claims.has_credential && claims.credential != u->credential)) return false;
+    enum ior_err err =
+        token_cache_user(http_token_cache(app), &app->key, token, now_s, call->policy, &u);
+    if (err != IOR_OK) return false;
     set_user(call, u, u->name);
     call->has_token = true;
     call->credential = u->credential;

@@ -350,6 +350,15 @@ void call_reply_json(struct http_call *call, int status, struct ior_slice json)
     call_reply_text(call, status, "application/json", json);
 }
 
+void call_buf(struct http_call *call, struct ior_buf *out, size_t size_bytes)
+{
+    if (size_bytes > COPY_BYTES_MAX) {
+        ior_buf_init(out);
+    } else {
+        ior_buf_init_in(out, h2o_mem_alloc_pool(&req_of(call)->pool, size_bytes), size_bytes);
+    }
+}
+
 struct kept_buf {
     struct ior_buf buf;
 };
@@ -365,6 +374,12 @@ void call_reply_buf(struct http_call *call, int status, const char *type, struct
     if (ior_buf_failed(take)) {
         ior_buf_done(take);
         call_reply_error(call, IOR_E_NOMEM, NULL, NULL);
+        return;
+    }
+    if (take->borrowed) { /* by call_buf() */
+        begin(call, status, type, take->size_bytes);
+        send_whole(call, take->data, take->size_bytes);
+        ior_buf_done(take);
         return;
     }
     if (take->size_bytes <= COPY_BYTES_MAX) {

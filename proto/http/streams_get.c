@@ -19,6 +19,9 @@
 enum { USER_TICKET, USER_FLAGS };
 enum get_flags { GET_NDJSON = 1, GET_STARTED = 2, GET_HEAD_CUT = 4 };
 
+/* What stands around one event of JSON, at most. */
+enum { META_BYTES = 96 };
+
 static const char type_json[] = "application/json";
 static const char type_ndjson[] = "application/x-ndjson";
 
@@ -98,7 +101,8 @@ static void reply_first(struct http_call *call, struct read *r)
     bool ndjson = (r->user[USER_FLAGS] & GET_NDJSON) != 0;
     const char *type = ndjson ? type_ndjson : type_json;
     struct ior_buf out;
-    ior_buf_init(&out);
+    bool one = r->count == 1;
+    call_buf(call, &out, one ? r->events[0].payload.size_bytes + META_BYTES : SIZE_MAX);
     render_visit(r, &out, true);
     call_add_header_u64(call, "iorio-low", r->low);
     call_add_header_u64(call, "iorio-high", r->high);

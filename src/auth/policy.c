@@ -93,6 +93,12 @@ const struct policy_user *policy_user(const struct policy *p, struct ior_slice n
     return u == NULL ? NULL : &u->shown;
 }
 
+uint64_t policy_mark(const struct policy *p)
+{
+    IOR_CHECK_MAGIC(p, POLICY_MAGIC);
+    return p->salt;
+}
+
 size_t policy_user_groups(const struct policy_user *u)
 {
     return ((const struct policy_member *)u)->groups_count;

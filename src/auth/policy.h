@@ -56,6 +56,9 @@ struct policy *policy_ref(struct policy *p);
 void policy_unref(struct policy *p);
 /* NULL: no such user. Names are compared without case (ASCII), as API.md wants uniqueness. */
 const struct policy_user *policy_user(const struct policy *p, struct ior_slice name);
+/* A number that no other policy has (but by chance, 2^-64): what was looked up in a policy
+ * may be kept beside it. */
+uint64_t policy_mark(const struct policy *p);
 /* The groups he is a direct member of: how many, and their names. */
 size_t policy_user_groups(const struct policy_user *u);
 struct ior_slice policy_user_group(const struct policy_user *u, size_t i);

@@ -7,6 +7,7 @@
  * belongs to one worker. */
 #pragma once
 
+#include "auth/policy.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -50,6 +51,12 @@ void token_cache_free(struct token_cache *c);
 IOR_MUST_CHECK enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k,
                                                struct ior_slice token, uint64_t now_s,
                                                struct token_claims *ret);
+/* Whose token it is, in this policy: verified as above, the user exists and the credential
+ * is his. NOPERM else, NOMEM. Remembered beside the token while the policy is the same. */
+IOR_MUST_CHECK enum ior_err token_cache_user(struct token_cache *c, const struct token_key *k,
+                                             struct ior_slice token, uint64_t now_s,
+                                             const struct policy *policy,
+                                             const struct policy_user **ret);
 void token_cache_clear(struct token_cache *c);
 /* A secret for a first start: 32 random bytes as 64 hex digits. */
 void token_secret_make(char out[65]);

@@ -31,6 +31,8 @@ struct slot {
     uint64_t since; /* counts fillings; 0: empty */
     uint8_t name[NAME_BYTES];
     struct token_claims claims;
+    uint64_t policy_mark;           /* of the policy that user is in; valid while user is set */
+    const struct policy_user *user; /* NULL: not looked up yet */
 };
 
 /* A token as it came and the slot that it led to; stands while the slot does. */
@@ -132,28 +134,19 @@ static void recent_keep(struct token_cache *c, struct ior_slice token, struct sl
     memcpy(r->token, token.data, token.size_bytes);
 }
 
-static enum ior_err claims_of(struct slot *s, uint64_t now_s, struct token_claims *ret)
+static enum ior_err not_expired(struct slot *s, uint64_t now_s, struct slot **ret)
 {
     if (s->claims.expires_s <= now_s) {
         s->since = 0;
         return IOR_E_NOPERM;
     }
-    *ret = s->claims;
+    *ret = s;
     return IOR_OK;
 }
 
-enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k,
-                                struct ior_slice token, uint64_t now_s, struct token_claims *ret)
+static enum ior_err verify(struct token_cache *c, const struct token_key *k, struct ior_slice token,
+                           uint64_t now_s, struct slot **ret)
 {
-    IOR_CHECK_MAGIC(c, CACHE_MAGIC);
-    if (token.size_bytes == 0 || token.size_bytes > TOKEN_BYTES_MAX) return IOR_E_NOPERM;
-    if (c->key != k) { /* what another key has signed counts for nothing */
-        token_cache_clear(c);
-        c->key = k;
-    }
-    struct slot *known = recent_find(c, token);
-    if (known != NULL) return claims_of(known, now_s, ret);
-
     uint8_t name[NAME_BYTES];
     int failed = crypto_generichash(name, sizeof name, token.data, token.size_bytes, c->hash_key,
                                     sizeof c->hash_key);
@@ -164,7 +157,7 @@ enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k
         struct slot *s = &bucket[i];
         if (s->since == 0 || memcmp(s->name, name, sizeof name) != 0) continue;
         recent_keep(c, token, s);
-        return claims_of(s, now_s, ret);
+        return not_expired(s, now_s, ret);
     }
     struct token_claims claims;
     enum ior_err err = token_verify(k, token, now_s, &claims);
@@ -173,7 +166,50 @@ enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k
     s->since = ++c->fillings;
     memcpy(s->name, name, sizeof name);
     s->claims = claims;
+    s->user = NULL;
     recent_keep(c, token, s);
-    *ret = claims;
+    *ret = s;
+    return IOR_OK;
+}
+
+static enum ior_err find_or_verify(struct token_cache *c, const struct token_key *k,
+                                   struct ior_slice token, uint64_t now_s, struct slot **ret)
+{
+    IOR_CHECK_MAGIC(c, CACHE_MAGIC);
+    if (token.size_bytes == 0 || token.size_bytes > TOKEN_BYTES_MAX) return IOR_E_NOPERM;
+    if (c->key != k) { /* what another key has signed counts for nothing */
+        token_cache_clear(c);
+        c->key = k;
+    }
+    struct slot *known = recent_find(c, token);
+    return known != NULL ? not_expired(known, now_s, ret) : verify(c, k, token, now_s, ret);
+}
+
+enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k,
+                                struct ior_slice token, uint64_t now_s, struct token_claims *ret)
+{
+    struct slot *s = NULL;
+    enum ior_err err = find_or_verify(c, k, token, now_s, &s);
+    if (err == IOR_OK) *ret = s->claims;
+    return err;
+}
+
+enum ior_err token_cache_user(struct token_cache *c, const struct token_key *k,
+                              struct ior_slice token, uint64_t now_s, const struct policy *policy,
+                              const struct policy_user **ret)
+{
+    struct slot *s = NULL;
+    enum ior_err err = find_or_verify(c, k, token, now_s, &s);
+    if (err != IOR_OK) return err;
+    if (s->user == NULL || s->policy_mark != policy_mark(policy)) {
+        const struct token_claims *claims = &s->claims;
+        s->user = NULL;
+        const struct policy_user *u = policy_user(policy, ior_slice_str(claims->user));
+        if (u == NULL) return IOR_E_NOPERM;
+        if (claims->has_credential && claims->credential != u->credential) return IOR_E_NOPERM;
+        s->user = u;
+        s->policy_mark = policy_mark(policy);
+    }
+    *ret = s->user;
     return IOR_OK;
 }

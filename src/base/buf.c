@@ -12,9 +12,14 @@ void ior_buf_init(struct ior_buf *b)
     *b = (struct ior_buf){0};
 }
 
+void ior_buf_init_in(struct ior_buf *b, void *memory, size_t room_bytes)
+{
+    *b = (struct ior_buf){.data = memory, .room_bytes = room_bytes, .borrowed = true};
+}
+
 void ior_buf_done(struct ior_buf *b)
 {
-    free(b->data);
+    if (!b->borrowed) free(b->data);
     *b = (struct ior_buf){0};
 }
 
@@ -35,11 +40,13 @@ uint8_t *ior_buf_room(struct ior_buf *b, size_t more)
     if (need > b->room_bytes) {
         size_t room = b->room_bytes == 0 ? 256 : b->room_bytes;
         while (room < need) room *= 2;
-        uint8_t *data = realloc(b->data, room);
+        uint8_t *data = realloc(b->borrowed ? NULL : b->data, room);
         if (data == NULL) {
             b->failed = true;
             return NULL;
         }
+        if (b->borrowed) memcpy(data, b->data, b->size_bytes);
+        b->borrowed = false;
         b->data = data;
         b->room_bytes = room;
     }

@@ -11,9 +11,13 @@ struct ior_buf {
     size_t size_bytes;
     size_t room_bytes;
     bool failed;
+    bool borrowed; /* data is not ours: it is copied when it must grow, and never freed */
 };
 
 void ior_buf_init(struct ior_buf *b);
+/* Begin in memory that the caller has: no allocation as long as it is enough. It must stand
+ * until ior_buf_done(). */
+void ior_buf_init_in(struct ior_buf *b, void *memory, size_t room_bytes);
 void ior_buf_done(struct ior_buf *b);
 void ior_buf_clear(struct ior_buf *b); /* keeps the memory */
 /* Room for `more` further bytes; the caller writes them and calls ior_buf_grew(). NULL: no memory.

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "auth/token.h"
+#include "facts.h"
 
 #define NOW 1700000000ull
 
@@ -159,11 +160,54 @@ static void bounded(void **state)
     ior_buf_done(&t);
 }
 
+static struct policy *policy_with(const char *key, const char *value)
+{
+    struct facts f = {0};
+    if (key != NULL) facts_add(&f, key, value);
+    return facts_policy(&f);
+}
+
+/* What: the user is looked up in the policy that is asked about, whatever was remembered for
+ *       another one: gone users, new credentials and users that come back all count at once. */
+static void user_of_this_policy(void **state)
+{
+    (void)state;
+    struct token_cache *c = NULL;
+    struct token_key k = key_of("0123456789abcdef");
+    struct ior_buf t = {0};
+    const struct policy_user *u = NULL;
+    assert_int_equal(token_cache_new(&c), IOR_OK);
+    make(&k, 7, 100, &t); /* user u7, credential 7 */
+    struct policy *with = policy_with("user|u7", FACTS_USER("[]"));
+    struct policy *with_again = policy_with("user|U7", FACTS_USER("[]"));
+    struct policy *without = policy_with(NULL, NULL);
+    struct policy *changed =
+        policy_with("user|u7", "{\"password\":\"" FACTS_HASH "\",\"credential\":8,\"groups\":[]}");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with, &u), IOR_OK);
+        assert_ptr_equal(u, policy_user(with, IOR_SLICE("u7")));
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, without, &u),
+                         IOR_E_NOPERM);
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, changed, &u),
+                         IOR_E_NOPERM);
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with_again, &u), IOR_OK);
+        assert_ptr_equal(u, policy_user(with_again, IOR_SLICE("u7")));
+    }
+    assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW + 100, with, &u), IOR_E_NOPERM);
+    policy_unref(with);
+    policy_unref(with_again);
+    policy_unref(without);
+    policy_unref(changed);
+    token_cache_free(c);
+    ior_buf_done(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(remembers),  cmocka_unit_test(expires), cmocka_unit_test(keys_apart),
-        cmocka_unit_test(bad_tokens), cmocka_unit_test(bounded),
+        cmocka_unit_test(remembers),  cmocka_unit_test(expires),
+        cmocka_unit_test(keys_apart), cmocka_unit_test(bad_tokens),
+        cmocka_unit_test(bounded),    cmocka_unit_test(user_of_this_policy),
     };
     return cmocka_run_group_tests_name("auth/token_cache", tests, NULL, NULL);
 }

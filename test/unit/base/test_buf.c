@@ -131,6 +131,32 @@ static void failure_is_sticky(void **state)
     ior_buf_done(&b);
 }
 
+/* What: a buffer in the caller's memory stays there while it fits, and moves out with all
+ * its bytes when it does not; the memory is never freed. */
+static void begins_in_borrowed_memory(void **state)
+{
+    (void)state;
+    struct ior_buf b;
+    char memory[16];
+    ior_buf_init_in(&b, memory, sizeof memory);
+    ior_buf_add(&b, "0123456789", 10);
+    assert_ptr_equal(b.data, memory);
+    ior_buf_add(&b, "abcdef", 6);
+    assert_ptr_equal(b.data, memory);
+    assert_true(b.borrowed);
+    ior_buf_add_char(&b, '!');
+    assert_ptr_not_equal(b.data, memory);
+    assert_false(b.borrowed);
+    assert_int_equal(b.size_bytes, 17);
+    assert_memory_equal(b.data, "0123456789abcdef!", 17);
+    ior_buf_done(&b);
+    ior_buf_init_in(&b, memory, sizeof memory);
+    ior_buf_add_char(&b, 'x');
+    ior_buf_done(&b);
+    assert_null(b.data);
+    assert_false(b.borrowed);
+}
+
 /* What: decimal is right at every power of ten, at both ends, and on seeded numbers. */
 static void decimal_numbers(void **state)
 {
@@ -156,9 +182,13 @@ static void decimal_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adds_append_in_order),    cmocka_unit_test(growth_keeps_bytes),
-        cmocka_unit_test(room_then_grew),          cmocka_unit_test(clear_keeps_memory),
-        cmocka_unit_test(formats_of_every_length), cmocka_unit_test(failure_is_sticky),
+        cmocka_unit_test(adds_append_in_order),
+        cmocka_unit_test(growth_keeps_bytes),
+        cmocka_unit_test(room_then_grew),
+        cmocka_unit_test(clear_keeps_memory),
+        cmocka_unit_test(formats_of_every_length),
+        cmocka_unit_test(failure_is_sticky),
+        cmocka_unit_test(begins_in_borrowed_memory),
         cmocka_unit_test(decimal_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
