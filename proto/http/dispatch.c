@@ -13,6 +13,7 @@ static enum route_method method_of(struct ior_slice m)
 {
     if (ior_slice_eq(m, IOR_SLICE("GET")) || ior_slice_eq(m, IOR_SLICE("HEAD"))) return METHOD_GET;
     if (ior_slice_eq(m, IOR_SLICE("POST"))) return METHOD_POST;
+    if (ior_slice_eq(m, IOR_SLICE("DELETE"))) return METHOD_DELETE;
     return METHOD_OTHER;
 }
 

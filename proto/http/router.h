@@ -7,7 +7,7 @@
 
 struct http_call;
 
-enum route_method { METHOD_GET, METHOD_POST, METHOD_OTHER };
+enum route_method { METHOD_GET, METHOD_POST, METHOD_DELETE, METHOD_OTHER };
 enum route_scope { SCOPE_OPEN, SCOPE_NODE, SCOPE_BUCKET, SCOPE_STREAM };
 enum route_types { TYPES_NONE, TYPES_JSON, TYPES_EVENT, TYPES_AS_JSON, TYPES_AS_EVENTS };
 

@@ -14,5 +14,6 @@ void route_session_post(struct http_call *call);
 void route_buckets(struct http_call *call);
 void route_streams(struct http_call *call);
 void route_stream_get(struct http_call *call);
+void route_stream_delete(struct http_call *call);
 void route_stream_post(struct http_call *call);
 void route_event_get(struct http_call *call);

@@ -25,6 +25,7 @@
     X(no_dedupe, "a known idempotency key is appended again")                                      \
     X(repeat_at_once, "a repeated append is answered before the first one is on disk")             \
     X(no_keys_at_replay, "idempotency keys are forgotten at a start")                              \
+    X(no_trim_at_replay, "truncating and deleting are forgotten at a start")                       \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {

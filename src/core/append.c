@@ -86,7 +86,7 @@ static bool expectation_holds(const struct append *a)
     const struct stream *s = a->stream;
     uint64_t last = s == NULL ? 0 : s->reserved;
     if (a->expect == EXPECT_LAST_ID) return last == a->expect_last_id;
-    if (a->expect == EXPECT_NONE_KEPT) return s == NULL || s->reserved < s->low;
+    if (a->expect == EXPECT_NONE_KEPT) return s == NULL || s->reserved < s->reserved_low;
     return true;
 }
 
@@ -124,7 +124,7 @@ static void place_items(struct append *a)
     size_t pos = 0;
     struct item it;
     while (item_next(items, &pos, &it) == IOR_OK)
-        item_set_place(b->data + it.offset_bytes, a->stream->uid, id++, a->stream->low);
+        item_set_place(b->data + it.offset_bytes, a->stream->uid, id++, a->stream->reserved_low);
     IOR_ASSERT(id == a->last_id + 1);
 }
 
@@ -156,13 +156,14 @@ static enum ior_err reserve_and_propose(struct append *a)
     if (err == IOR_OK && a->key.size_bytes > 0) err = remember(a, wall_ms);
     if (err == IOR_OK) {
         place_items(a);
-        a->proposal.record = &a->record;
-        a->proposal.time_ms = a->time_ms;
-        err = group_propose(&a->vnode->group, &a->proposal);
+        a->op.proposal.record = &a->record;
+        a->op.proposal.time_ms = a->time_ms;
+        err = group_propose(&a->vnode->group, &a->op.proposal);
     }
     if (err == IOR_OK) {
         s->reserved = a->last_id;
         s->reserved_time_ms = a->time_ms;
+        s->reserved_deleted = false;
     } else if (is_new) {
         stream_remove_uncommitted(&a->vnode->streams, s);
     } else {
@@ -203,7 +204,7 @@ static bool answer_again(struct append *a)
     if (e->last_id <= s->high || MUTANT(repeat_at_once)) {
         answer(a, a->err);
     } else {
-        group_barrier(&a->vnode->group, &a->proposal);
+        group_barrier(&a->vnode->group, &a->op.proposal);
     }
     return true;
 }
@@ -221,7 +222,7 @@ static void vnode_append(struct msg *m)
             answer(a, IOR_E_CONFLICT);
             return;
         }
-        group_barrier(&a->vnode->group, &a->proposal); /* not before what it was judged by */
+        group_barrier(&a->vnode->group, &a->op.proposal); /* not before what it was judged by */
         return;
     }
     enum ior_err err = reserve_and_propose(a);
@@ -232,21 +233,21 @@ static void vnode_append(struct msg *m)
     send_accepted(a);
 }
 
-static struct append *append_of(struct proposal *p)
+static struct append *append_of(struct vnode_op *op)
 {
-    return IOR_CONTAINER(p, struct append, proposal);
+    return IOR_CONTAINER(op, struct append, op);
 }
 
-static void on_apply(void *ctx, struct proposal *p)
+static void on_apply(struct vnode *vn, struct vnode_op *op)
 {
-    struct vnode *vn = ctx;
-    struct append *a = append_of(p);
+    struct append *a = append_of(op);
     struct stream *s = a->stream;
     if (a->record.create != NULL) {
         stream_commit(&vn->streams, s);
         uint64_t n = atomic_fetch_add(&vn->node->stream_count, 1) + 1;
         metric_gauge_set(METRIC_streams, (int64_t)n);
     }
+    if (s->deleted) stream_relist(s);
     struct ior_blob *b = a->record.items;
     struct ior_slice items = ior_slice(b->data, b->size_bytes);
     size_t pos = 0;
@@ -264,24 +265,12 @@ static void on_apply(void *ctx, struct proposal *p)
     metric_add(METRIC_append_records, 1);
 }
 
-static void on_lost(void *ctx)
+static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err)
 {
-    struct vnode *vn = ctx;
-    if (!MUTANT(keep_reserved)) stream_table_drop_reserved(&vn->streams);
-}
-
-static void on_done(void *ctx, struct proposal *p, enum ior_err err)
-{
-    (void)ctx;
-    struct append *a = append_of(p);
+    (void)vn;
+    struct append *a = append_of(op);
     if (err == IOR_OK) err = a->err; /* a conflict that waited for its barrier */
     answer(a, err);
-}
-
-const struct group_ops *append_group_ops(void)
-{
-    static const struct group_ops ops = {.apply = on_apply, .lost = on_lost, .done = on_done};
-    return &ops;
 }
 
 /* ---- the front door ---- */
@@ -306,6 +295,8 @@ enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb)
     a->counted_bytes = bytes;
     a->err = IOR_OK;
     a->vnode = node_route(n, bucket_of(a), stream_of(a), &a->hash);
+    a->op.apply = on_apply;
+    a->op.done = on_done;
     a->msg.run = vnode_append;
     atomic_fetch_add(&n->inflight_bytes, bytes);
     enum ior_err err = strand_post(&a->vnode->strand, &a->msg);

@@ -1,10 +1,8 @@
-/* src/core/append.h - private to core: the group operations of a vnode, and what a
- * repeated append must have in common with the first. */
+/* src/core/append.h - private to core: what a repeated append must have in common with
+ * the first. */
 #pragma once
 
 #include "base/slice.h"
-#include "cluster/group.h"
 
-const struct group_ops *append_group_ops(void);
 /* Over the payloads and kinds of the events of a record, in their order. */
 uint64_t items_events_hash(struct ior_slice items);

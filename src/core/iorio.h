@@ -29,21 +29,21 @@ struct append;
 typedef void (*append_cb)(struct append *a);
 
 struct append {
-    struct msg msg;           /* private */
-    struct msg accepted_msg;  /* private */
-    struct proposal proposal; /* private */
-    struct record record;     /* private */
-    struct node *node;        /* private */
-    struct vnode *vnode;      /* private */
-    struct stream *stream;    /* private; inside the strand */
-    struct worker *origin;    /* private */
-    append_cb cb;             /* private */
-    uint64_t hash;            /* private */
-    uint64_t counted_bytes;   /* private */
-    bool accept_pending;      /* private */
-    bool done_waiting;        /* private */
-    struct ior_slice key;     /* private; in the first item; empty: none */
-    uint64_t body_hash;       /* private; with a key */
+    struct msg msg;          /* private */
+    struct msg accepted_msg; /* private */
+    struct vnode_op op;      /* private */
+    struct record record;    /* private */
+    struct node *node;       /* private */
+    struct vnode *vnode;     /* private */
+    struct stream *stream;   /* private; inside the strand */
+    struct worker *origin;   /* private */
+    append_cb cb;            /* private */
+    uint64_t hash;           /* private */
+    uint64_t counted_bytes;  /* private */
+    bool accept_pending;     /* private */
+    bool done_waiting;       /* private */
+    struct ior_slice key;    /* private; in the first item; empty: none */
+    uint64_t body_hash;      /* private; with a key */
 
     uint32_t count;                    /* events */
     enum append_expect expect;         /* in */
@@ -76,6 +76,42 @@ IOR_MUST_CHECK enum ior_err append_new(struct ior_slice bucket, struct ior_slice
 void append_free(struct append *a);
 /* Errors at once: BUSY, INFLIGHT, TAILFULL, IO. */
 IOR_MUST_CHECK enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb);
+
+/* ---- trim: truncate and delete ---- */
+
+struct trim;
+typedef void (*trim_cb)(struct trim *t);
+
+struct trim {
+    struct msg msg;        /* private */
+    struct vnode_op op;    /* private */
+    struct record record;  /* private */
+    struct vnode *vnode;   /* private */
+    struct stream *stream; /* private; inside the strand */
+    struct worker *origin; /* private */
+    trim_cb cb;            /* private */
+    uint64_t hash;         /* private */
+    uint64_t new_low;      /* private */
+
+    bool all;         /* in: every event goes and the name leaves the lists; ids go on */
+    uint64_t to;      /* in, unless all: events up to this id go */
+    void *user_ptr;   /* the caller's */
+    uint64_t user[1]; /* the caller's */
+
+    enum ior_err err; /* out: OK (also when there was nothing to do), or why not */
+    uint64_t low;     /* out: first id kept, high + 1: none */
+    uint64_t high;    /* out */
+
+    uint8_t bucket_bytes;
+    uint16_t stream_bytes;
+    uint8_t names[];
+};
+
+IOR_MUST_CHECK enum ior_err trim_new(struct ior_slice bucket, struct ior_slice stream,
+                                     struct trim **ret);
+void trim_free(struct trim *t);
+/* Exact for readers from the moment it is committed. BUSY. */
+IOR_MUST_CHECK enum ior_err iorio_trim(struct node *n, struct trim *t, trim_cb cb);
 
 /* ---- read ---- */
 

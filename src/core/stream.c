@@ -10,6 +10,8 @@
 #include "base/limits.h"
 #include "core/stream_keys.h"
 
+enum { TRIM_GAP_MIN = 64 };
+
 struct name_key {
     struct ior_slice bucket;
     struct ior_slice name;
@@ -35,7 +37,7 @@ void stream_table_init(struct stream_table *t, struct dedupe_limits *dedupe)
 static void stream_free(struct stream_table *t, struct stream *s)
 {
     stream_keys_free(t, s);
-    for (uint64_t i = 0; i < stream_count(s); i++) ior_blob_unref(s->entries[i].blob);
+    for (uint64_t id = s->low; id <= s->high; id++) ior_blob_unref(s->entries[id - s->base].blob);
     free(s->entries);
     free(s);
 }
@@ -164,7 +166,7 @@ enum ior_err stream_add(struct stream_table *t, struct ior_slice bucket, struct 
     s->bucket = b;
     s->hash = hash;
     s->uid = uid;
-    s->low = 1;
+    s->low = s->base = s->reserved_low = 1;
     s->name_bytes = (uint16_t)name.size_bytes;
     memcpy(s->name, name.data, name.size_bytes);
     err = ior_map_add(&t->by_name, hash, s);
@@ -182,17 +184,41 @@ enum ior_err stream_add(struct stream_table *t, struct ior_slice bucket, struct 
     return IOR_OK;
 }
 
-void stream_commit(struct stream_table *t, struct stream *s)
+/* stream_add made the room, for every stream of the bucket. */
+static void list_stream(struct stream *s)
 {
-    (void)t;
-    IOR_ASSERT(!s->committed);
     struct bucket *b = s->bucket;
     IOR_ASSERT(b->count < b->uses && b->count < b->room);
     size_t at = bucket_seek(b, stream_name(s));
     memmove(b->streams + at + 1, b->streams + at, (b->count - at) * sizeof(void *));
     b->streams[at] = s;
     b->count++;
+}
+
+void stream_commit(struct stream_table *t, struct stream *s)
+{
+    (void)t;
+    IOR_ASSERT(!s->committed);
+    list_stream(s);
     s->committed = true;
+}
+
+void stream_unlist(struct stream *s)
+{
+    IOR_ASSERT(s->committed && !s->deleted);
+    struct bucket *b = s->bucket;
+    size_t after = bucket_seek(b, stream_name(s));
+    IOR_ASSERT(after > 0 && b->streams[after - 1] == s);
+    memmove(b->streams + after - 1, b->streams + after, (b->count - after) * sizeof(void *));
+    b->count--;
+    s->deleted = true;
+}
+
+void stream_relist(struct stream *s)
+{
+    IOR_ASSERT(s->committed && s->deleted);
+    list_stream(s);
+    s->deleted = false;
 }
 
 void stream_remove_uncommitted(struct stream_table *t, struct stream *s)
@@ -215,6 +241,8 @@ static struct stream *drop_and_find_uncommitted(struct stream_table *t)
     while ((s = ior_map_next(&t->by_name, &pos)) != NULL) {
         s->reserved = s->high;
         s->reserved_time_ms = s->time_ms;
+        s->reserved_low = s->low;
+        s->reserved_deleted = s->deleted;
         stream_keys_drop_above(t, s, s->high);
         if (!s->committed) found = s;
     }
@@ -230,7 +258,7 @@ void stream_table_drop_reserved(struct stream_table *t)
 
 enum ior_err stream_reserve_room(struct stream *s, size_t more)
 {
-    size_t need = (size_t)(s->reserved + 1 - s->low) + more;
+    size_t need = (size_t)(s->reserved + 1 - s->base) + more;
     if (need <= s->entries_room) return IOR_OK;
     size_t room = s->entries_room == 0 ? 1 : s->entries_room;
     while (room < need) room *= 2;
@@ -244,7 +272,7 @@ enum ior_err stream_reserve_room(struct stream *s, size_t more)
 void stream_push(struct stream *s, struct ior_blob *blob, const struct item *it, uint64_t time_ms)
 {
     IOR_ASSERT(it->seqnum == s->high + 1);
-    size_t at = (size_t)stream_count(s);
+    size_t at = (size_t)(s->high + 1 - s->base);
     IOR_ASSERT(at < s->entries_room);
     IOR_ASSERT(it->offset_bytes <= UINT32_MAX);
     s->entries[at] = (struct tail_entry){
@@ -263,5 +291,38 @@ void stream_push(struct stream *s, struct ior_blob *blob, const struct item *it,
 const struct tail_entry *stream_entry(const struct stream *s, uint64_t id)
 {
     IOR_ASSERT(id >= s->low && id <= s->high);
-    return &s->entries[id - s->low];
+    return &s->entries[id - s->base];
+}
+
+/* Move what is kept to the front when most of the array is gone. */
+static void close_gap(struct stream *s)
+{
+    uint64_t gone = s->low - s->base;
+    uint64_t kept = stream_count(s);
+    if (gone < TRIM_GAP_MIN || gone < kept) return;
+    memmove(s->entries, s->entries + gone, (size_t)kept * sizeof *s->entries);
+    s->base = s->low;
+    size_t room = (size_t)(s->reserved + 1 - s->base);
+    if (room < TRIM_GAP_MIN) room = TRIM_GAP_MIN;
+    if (room > s->entries_room / 2) return;
+    struct tail_entry *entries = realloc(s->entries, room * sizeof *entries);
+    if (entries == NULL) return; /* it stays larger than it must be */
+    s->entries = entries;
+    s->entries_room = room;
+}
+
+uint64_t stream_trim(struct stream *s, uint64_t low)
+{
+    IOR_ASSERT(low >= s->low && low <= s->high + 1);
+    uint64_t bytes = 0;
+    for (; s->low < low; s->low++) {
+        struct tail_entry *e = &s->entries[s->low - s->base];
+        bool last_of_record = s->low == s->high || e[1].blob != e->blob;
+        bytes += sizeof *e + (last_of_record ? ior_blob_cost(e->blob) : 0);
+        s->bytes -= e->payload_bytes;
+        ior_blob_unref(e->blob);
+    }
+    if (s->reserved_low < low) s->reserved_low = low;
+    close_gap(s);
+    return bytes;
 }

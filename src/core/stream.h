@@ -7,7 +7,7 @@
 #include "core/dedupe.h"
 #include "store/record.h"
 
-/* One committed event: where its item is. Its id is stream.low + position. */
+/* One committed event: where its item is. Its id is stream.base + position. */
 struct tail_entry {
     struct ior_blob *blob; /* one reference */
     uint32_t offset_bytes; /* of the item head in the blob */
@@ -22,17 +22,21 @@ struct stream {
     uint64_t hash; /* of the names */
     uint64_t uid;
     uint64_t low;      /* first id kept; high + 1: none */
+    uint64_t base;     /* id of entries[0]; those below low are gone already */
     uint64_t high;     /* last id committed */
     uint64_t reserved; /* last id given to a proposal; >= high */
     uint64_t time_ms;  /* of the last committed event */
     uint64_t reserved_time_ms;
+    uint64_t reserved_low;      /* what low will be when all that was proposed is applied */
     uint64_t bytes;             /* payload bytes kept */
-    struct tail_entry *entries; /* count = high - low + 1 */
+    struct tail_entry *entries; /* high + 1 - base of them */
     size_t entries_room;
     struct dedupe *keys;       /* NULL: no idempotency key is remembered */
     struct stream *keyed_next; /* the ring of streams with keys */
     struct stream *keyed_prev;
-    bool committed; /* its CREATE is committed: it may be shown */
+    bool committed;        /* its CREATE is committed: it may be shown */
+    bool deleted;          /* in no list; its ids go on with the next event */
+    bool reserved_deleted; /* as reserved_low */
     uint16_t name_bytes;
     uint8_t name[];
 };
@@ -68,6 +72,12 @@ IOR_MUST_CHECK enum ior_err stream_add(struct stream_table *t, struct ior_slice 
                                        struct stream **ret);
 /* Its CREATE is committed: into the sorted list. stream_add made the room. */
 void stream_commit(struct stream_table *t, struct stream *s);
+/* DELETE is committed: out of the list; and an event after it: into the list again. */
+void stream_unlist(struct stream *s);
+void stream_relist(struct stream *s);
+/* low moves up to this (at most high + 1): the events below go. Returns the bytes of the
+ * tail that this gives back. */
+uint64_t stream_trim(struct stream *s, uint64_t low);
 /* It was only just added and never proposed. */
 void stream_remove_uncommitted(struct stream_table *t, struct stream *s);
 /* Forget what was only reserved; uncommitted streams go. */

@@ -19,12 +19,34 @@
 
 enum { VNODE_MAGIC = 0x766e6f64 };
 
+static struct vnode_op *op_of(struct proposal *p)
+{
+    return IOR_CONTAINER(p, struct vnode_op, proposal);
+}
+
+static void on_apply(void *ctx, struct proposal *p)
+{
+    op_of(p)->apply(ctx, op_of(p));
+}
+
+static void on_done(void *ctx, struct proposal *p, enum ior_err err)
+{
+    op_of(p)->done(ctx, op_of(p), err);
+}
+
+static void on_lost(void *ctx)
+{
+    struct vnode *vn = ctx;
+    if (!MUTANT(keep_reserved)) stream_table_drop_reserved(&vn->streams);
+}
+
+static const struct group_ops group_ops = {.apply = on_apply, .lost = on_lost, .done = on_done};
+
 void vnode_init(struct vnode *vn, struct node *n, uint32_t partition)
 {
     *vn = (struct vnode){.magic = VNODE_MAGIC, .partition = partition, .node = n};
     strand_init(&vn->strand);
-    group_init(&vn->group, partition + 1, n->journal, &vn->strand, append_group_ops(), vn,
-               n->params.name);
+    group_init(&vn->group, partition + 1, n->journal, &vn->strand, &group_ops, vn, n->params.name);
     stream_table_init(&vn->streams, &n->dedupe);
 }
 
@@ -92,6 +114,21 @@ static enum ior_err replay_append(struct vnode *vn, const struct record_head *he
     enum ior_err err = stream_reserve_room(s, 1);
     if (err != IOR_OK) return ior_why_set(why, err, "out of memory");
     stream_push(s, blob, it, head->time_ms);
+    if (s->deleted) stream_relist(s);
+    s->reserved_deleted = false;
+    return IOR_OK;
+}
+
+static enum ior_err replay_trim(struct vnode *vn, const struct record_head *head,
+                                const struct item *it, struct ior_why *why)
+{
+    struct stream *s = stream_find_uid(&vn->streams, it->uid);
+    if (s == NULL) return bad(vn, head, "a trim of a stream that was never created", why);
+    if (MUTANT(no_trim_at_replay)) return IOR_OK;
+    if (it->low > s->high + 1) return bad(vn, head, "low is above what was ever there", why);
+    if (it->low > s->low) atomic_fetch_sub(&vn->node->tail_bytes, stream_trim(s, it->low));
+    if (it->op == ITEM_DELETE && !s->deleted) stream_unlist(s);
+    s->reserved_deleted = s->deleted;
     return IOR_OK;
 }
 
@@ -129,6 +166,8 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
         } else if (it.op == ITEM_APPEND) {
             err = replay_append(vn, head, blob, &it, why);
             if (events++ == 0) first = it;
+        } else if (it.op == ITEM_LOW || it.op == ITEM_DELETE) {
+            err = replay_trim(vn, head, &it, why);
         } else {
             err = ior_why_set(why, IOR_E_VERSION,
                               "partition %u, index %llu: an item of kind %u, which this version "

@@ -6,6 +6,15 @@
 #include "core/stream.h"
 
 struct node;
+struct vnode;
+
+/* A change of a vnode on its way through the group: an append, a trim. */
+struct vnode_op {
+    struct proposal proposal; /* first */
+    /* Committed: cannot fail. Not called for a barrier. */
+    void (*apply)(struct vnode *vn, struct vnode_op *op);
+    void (*done)(struct vnode *vn, struct vnode_op *op, enum ior_err err);
+};
 
 struct vnode {
     uint32_t magic;

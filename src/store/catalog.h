@@ -52,21 +52,26 @@ struct bucket_row {
 /* A bucket by name; made when it is new. CORRUPT, and kv_put's. */
 IOR_MUST_CHECK enum ior_err catalog_bucket_id(struct kv_writer *w, struct ior_slice name,
                                               uint32_t *ret_id);
+/* The policy of a bucket that has its id. NOTFOUND: it has none; CORRUPT: it has another one. */
 IOR_MUST_CHECK enum ior_err catalog_put_bucket(struct kv_writer *w, const struct bucket_row *row);
-/* Row and name; a deleted row takes its name out of the lists, but keeps it. */
+/* Row and name; a deleted row takes its name out of the lists, but keeps it. A name and a uid
+ * belong together for good: CORRUPT when the catalog says something else. */
 IOR_MUST_CHECK enum ior_err catalog_put_stream(struct kv_writer *w, const struct stream_row *row);
 IOR_MUST_CHECK enum ior_err catalog_put_chunk(struct kv_writer *w, uint32_t partition, uint64_t uid,
                                               const struct chunk_row *row);
-/* The chunk's row goes and its path comes into the graveyard, in this one transaction. */
+/* The chunk's row goes and its path comes into the graveyard, in this one transaction.
+ * NOTFOUND: there is no such row. */
 IOR_MUST_CHECK enum ior_err catalog_bury_chunk(struct kv_writer *w, uint32_t partition,
                                                uint64_t uid, uint64_t first_seqnum);
-/* After the file is gone. */
+/* After the file is gone. NOTFOUND: it was not buried. */
 IOR_MUST_CHECK enum ior_err catalog_unbury(struct kv_writer *w, const char *path);
-/* entries: chunk entries behind each other, as in a chunk. Empty: there are none any more. */
+/* Up to CATALOG_SMALL_BYTES_MAX. entries: chunk entries behind each other, as in a chunk. Empty:
+ * there are none any more. */
 IOR_MUST_CHECK enum ior_err catalog_put_small(struct kv_writer *w, uint32_t partition, uint64_t uid,
                                               struct ior_slice entries);
 IOR_MUST_CHECK enum ior_err catalog_put_group(struct kv_writer *w, uint32_t group,
                                               const struct group_row *row);
+/* A name of its own, not beginning with `next_`: these are the catalog's counters. */
 IOR_MUST_CHECK enum ior_err catalog_put_meta(struct kv_writer *w, const char *name,
                                              struct ior_slice value);
 
@@ -87,7 +92,8 @@ IOR_MUST_CHECK enum ior_err catalog_get_meta(struct kv_reader *r, const char *na
 IOR_MUST_CHECK enum ior_err catalog_seek_chunk(struct kv_reader *r, uint32_t partition,
                                                uint64_t uid, uint64_t seqnum,
                                                struct chunk_row *ret);
-/* Walks: start with the name or path after which it goes on (empty: the first); false ends it. */
+/* Walks: start with the name or path after which it goes on (empty: the first); false ends it.
+ * A callback may read with the same reader. After an error nothing more is shown. */
 typedef bool (*catalog_name_cb)(void *ctx, struct ior_slice name);
 IOR_MUST_CHECK enum ior_err catalog_each_bucket(struct kv_reader *r, struct ior_slice after,
                                                 catalog_name_cb cb, void *ctx);

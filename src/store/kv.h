@@ -18,9 +18,9 @@
 enum { KV_KEY_BYTES_MAX = 511, KV_VALUE_BYTES_MAX = 1 << 20 };
 
 enum kv_table {
-    KV_META,    /* one value each: format version, node id, mark of a clean stop */
+    KV_META,    /* one value each: counters, mark of a clean stop */
     KV_BUCKETS, /* name -> bucket id */
-    KV_STREAMS, /* bucket id, name (long ones: prefix and hash) -> partition, uid */
+    KV_STREAMS, /* bucket id, name (long ones: in pieces) -> partition, uid */
     KV_ROWS,    /* partition, uid -> the row of a stream */
     KV_CHUNKS,  /* partition, uid, first seqnum -> the row of a chunk file */
     KV_SMALL,   /* partition, uid -> the events of a stream that has no chunk yet */
@@ -33,11 +33,15 @@ struct kv;
 struct kv_writer;
 struct kv_reader;
 
-/* The folder must exist. map_bytes bounds the file (sparse). ACCESS, IO, NOMEM, CORRUPT
- * (no database, or one that the library refuses) and VERSION with *why. */
+/* The folder must exist; the files in it are KV_LMDB_FILE and its lock. A missing file is made.
+ * map_bytes bounds the file (sparse); it may be another one than before. ACCESS, IO, NOMEM,
+ * NOSPC, CORRUPT (no database, or one that the library refuses) and VERSION with *why.
+ * What it shows is on the disk for good: a commit that an earlier process was killed in is
+ * settled here. Never open one twice in a process. */
+#define KV_LMDB_FILE "catalog.mdb"
 IOR_MUST_CHECK enum ior_err kv_lmdb_open(const char *dir, uint64_t map_bytes, struct kv **ret,
                                          struct ior_why *why);
-/* `path` is a file on the simulated disk, replaced whole by each commit. */
+/* `path` is a file on the simulated disk, replaced whole by each commit; missing: empty. */
 IOR_MUST_CHECK enum ior_err kv_sim_open(struct disk *d, const char *path, struct kv **ret,
                                         struct ior_why *why);
 /* NULL is fine. No writer is open, all readers are freed. */
@@ -46,6 +50,7 @@ void kv_close(struct kv *kv);
 uint64_t kv_file_bytes(struct kv *kv);
 
 /* ---- writing ---- */
+/* While a writer is open there is no other, on any thread (asserted). */
 IOR_MUST_CHECK enum ior_err kv_write_begin(struct kv *kv, struct kv_writer **ret);
 /* Inserts or replaces. key 1..KV_KEY_BYTES_MAX bytes, value up to KV_VALUE_BYTES_MAX (asserted).
  * NOSPC (the map or the disk is full), NOMEM, IO: only kv_write_abort() may follow. */
@@ -53,7 +58,8 @@ IOR_MUST_CHECK enum ior_err kv_put(struct kv_writer *w, enum kv_table t, struct 
                                    struct ior_slice value);
 /* NOTFOUND: it was not there; the transaction goes on. */
 IOR_MUST_CHECK enum ior_err kv_del(struct kv_writer *w, enum kv_table t, struct ior_slice key);
-/* As kv_reader's, with what was put so far. The value stands until the next call on w. */
+/* As kv_reader's, with what was put so far. The value stands until the next call on w, and
+ * is no argument of it (asserted). */
 IOR_MUST_CHECK enum ior_err kv_write_get(struct kv_writer *w, enum kv_table t, struct ior_slice key,
                                          struct ior_slice *ret);
 /* The writer is gone afterwards, whatever it returns. NOSPC, IO. */
@@ -74,6 +80,9 @@ IOR_MUST_CHECK enum ior_err kv_get(struct kv_reader *r, enum kv_table t, struct 
  * CORRUPT: ret_key tells where. Keys and values stand until kv_read_end(). */
 IOR_MUST_CHECK enum ior_err kv_seek(struct kv_reader *r, enum kv_table t, struct ior_slice key,
                                     struct ior_slice *ret_key, struct ior_slice *ret_value);
-/* The next one behind the last that kv_seek() or this gave, in that table. END. */
+/* The last key <= key. END: all are larger. CORRUPT as above. */
+IOR_MUST_CHECK enum ior_err kv_seek_back(struct kv_reader *r, enum kv_table t, struct ior_slice key,
+                                         struct ior_slice *ret_key, struct ior_slice *ret_value);
+/* The next one behind the last that a seek (of any table) or this gave, in that table. END. */
 IOR_MUST_CHECK enum ior_err kv_next(struct kv_reader *r, struct ior_slice *ret_key,
                                     struct ior_slice *ret_value);

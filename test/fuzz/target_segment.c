@@ -15,7 +15,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 
 #define SEGMENT "journal/0000000000000001.seg"
-enum { CHUNK_HEAD_BYTES = 3, SEALED = 1, WRONG_NUMBER = 2 };
+enum { PIECE_HEAD_BYTES = 3, SEALED = 1, WRONG_NUMBER = 2 };
 
 static struct disk *template;
 static struct segment segment; /* what the head of the template's segment says */
@@ -44,11 +44,11 @@ static size_t put_chunks(uint8_t *pages, size_t room, const uint8_t *data, size_
 {
     uint64_t number = 1;
     size_t at = 0;
-    while (size_bytes >= CHUNK_HEAD_BYTES && at < room) {
+    while (size_bytes >= PIECE_HEAD_BYTES && at < room) {
         uint8_t control = data[0];
         size_t n = ior_get_u16(data + 1);
-        data += CHUNK_HEAD_BYTES;
-        size_bytes -= CHUNK_HEAD_BYTES;
+        data += PIECE_HEAD_BYTES;
+        size_bytes -= PIECE_HEAD_BYTES;
         if (n > size_bytes) n = size_bytes;
         if (n > room - at) n = room - at;
         if (n > 0) memcpy(pages + at, data, n);

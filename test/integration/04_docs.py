@@ -213,12 +213,14 @@ class Constants(unittest.TestCase):
     def test_formats(self):
         """Every number beside a name in docs/formats.rst is that of the headers; no name is left out."""
         values = {}
-        for path in ("src/store/record.h", "src/store/segment.h", "src/base/limits.h", "src/rt/disk.h"):
+        for path in ("src/store/record.h", "src/store/segment.h", "src/store/chunk.h", "src/base/limits.h",
+                     "src/rt/disk.h"):
             values.update(constants(path))
         rows = [row for heads, rows in tables(text_of("docs/formats.rst")) if heads[0] == "value" for row in rows]
         documented = {bare(row[1]): int(row[0], 0) for row in rows}
         self.assertEqual(documented, {name: values.get(name) for name in documented})
         must = {n for n in constants("src/store/record.h")} | {n for n in constants("src/store/segment.h")}
+        must |= {n for n in constants("src/store/chunk.h")}
         self.assertGreater(len(must), 25)
         self.assertEqual(must - set(documented), set())
 

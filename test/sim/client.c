@@ -94,7 +94,6 @@ static void check_acked(struct world *w, const struct append *a, const struct op
         trace_violation("%s/%s: a key was taken for other events", s->bucket, s->name);
     if (a->durability == DURABILITY_MEMORY && (a->user[1] & FLAG_ACCEPTED) == 0)
         trace_violation("an append was durable before it was accepted");
-    w->acked_in_life++;
     if (a->repeated) {
         trace_count(COUNT_repeated, 1);
         return;
@@ -102,12 +101,13 @@ static void check_acked(struct world *w, const struct append *a, const struct op
     if (a->user[1] & FLAG_LATE)
         trace_violation("an append was acknowledged that came after the journal had failed");
     bool broken = (a->expect == EXPECT_LAST_ID && a->first_id != a->expect_last_id + 1) ||
-                  (a->expect == EXPECT_NONE_KEPT && a->first_id != 1);
+                  (a->expect == EXPECT_NONE_KEPT && a->first_id > s->low_max);
     if (broken)
         trace_violation("%s/%s: id %llu, but the append expected the last id to be %llu", s->bucket,
                         s->name, ULL(a->first_id), ULL(a->expect_last_id));
     trace_count(COUNT_acked, 1);
     trace_count(COUNT_events, op->count);
+    w->acked_in_life++;
 }
 
 static void on_done(struct append *a)
@@ -257,6 +257,56 @@ void client_prove_alive(struct world *w)
         trace_violation("nothing is wrong any more, but a change of facts was not taken");
 }
 
+/* ---- trims ---- */
+
+static void on_trimmed(struct trim *t)
+{
+    struct world *w = t->user_ptr;
+    unsigned stream = (unsigned)(t->user[0] & 0xff);
+    const struct model_stream *s = &w->model.streams[stream];
+    w->pending--;
+    trace_note("trim answered", stream, t->err == IOR_OK ? t->low : t->err);
+    if (t->err == IOR_OK) {
+        uint64_t at_least = t->user[0] >> 8;
+        if (t->low < at_least)
+            trace_violation("%s/%s: trimmed, but the first id is %llu and not %llu", s->bucket,
+                            s->name, ULL(t->low), ULL(at_least));
+        if (t->low > t->high + 1)
+            trace_violation("%s/%s: trimmed to ids %llu..%llu", s->bucket, s->name, ULL(t->low),
+                            ULL(t->high));
+        model_shows_low(&w->model, stream, t->low, 1);
+        trace_count(COUNT_trims, 1);
+    } else if (t->err != IOR_E_IO && t->err != IOR_E_NOSPC && t->err != IOR_E_LOST &&
+               t->err != IOR_E_CLOSING) {
+        trace_violation("a trim was answered %s", ior_err_name(t->err));
+    }
+    trim_free(t);
+}
+
+void client_trim(struct world *w)
+{
+    unsigned stream = (unsigned)world_below(w, MODEL_STREAMS);
+    const struct model_stream *s = &w->model.streams[stream];
+    struct trim *t = NULL;
+    enum ior_err err = trim_new(ior_slice_str(s->bucket), ior_slice_str(s->name), &t);
+    IOR_ASSERT(err == IOR_OK);
+    t->all = world_odds(w, 5);
+    t->to = world_below(w, s->shown + 2);
+    uint64_t gone = t->all || t->to > s->shown ? s->shown : t->to;
+    model_trims(&w->model, stream, t->all ? UINT64_MAX : t->to);
+    t->user_ptr = w;
+    t->user[0] = stream | (gone + 1) << 8;
+    trace_note("trim", stream, t->all ? 0 : t->to);
+    world_enter_any(w);
+    w->pending++;
+    err = iorio_trim(w->node, t, on_trimmed);
+    worker_enter(NULL);
+    if (err == IOR_OK) return;
+    if (err != IOR_E_BUSY) trace_violation("a trim was refused with %s", ior_err_name(err));
+    w->pending--;
+    trim_free(t);
+}
+
 /* ---- single reads ---- */
 
 /* The ids that a read must give: *first..*last, none when *first > *last. */
@@ -266,18 +316,17 @@ static void wanted_range(const struct read *r, uint64_t *first, uint64_t *last)
     *first = r->from == 0 ? 1 : r->from;
     if (r->how == READ_LAST) *first = r->limit >= top ? 1 : top - r->limit + 1;
     if (r->how == READ_FROM_END) *first = r->from >= r->high ? 1 : r->high - r->from + 1;
+    if (*first < r->low) *first = r->low;
     *last = top;
     if (top >= *first && top - *first >= r->limit) *last = *first + r->limit - 1;
 }
 
 static void check_read(struct world *w, const struct read *r)
 {
-    unsigned stream = (unsigned)r->user[0];
+    unsigned stream = (unsigned)(r->user[0] & 0xff);
     const struct model_stream *s = &w->model.streams[stream];
     model_shows_high(&w->model, stream, r->exists ? r->high : 0, r->user[1]);
-    if (r->exists && (r->low != 1 || r->high == 0))
-        trace_violation("%s/%s: exists with ids %llu..%llu", s->bucket, s->name, ULL(r->low),
-                        ULL(r->high));
+    model_shows_low(&w->model, stream, r->low, r->user[0] >> 8);
     uint64_t first;
     uint64_t last;
     wanted_range(r, &first, &last);
@@ -313,7 +362,7 @@ void client_read(struct world *w)
     enum ior_err err = read_new(ior_slice_str(s->bucket), ior_slice_str(s->name), &r);
     IOR_ASSERT(err == IOR_OK);
     r->user_ptr = w;
-    r->user[0] = stream;
+    r->user[0] = stream | s->low << 8; /* and what it must know */
     r->user[1] = s->shown;
     r->how = (enum read_from)world_below(w, 3);
     r->from = world_below(w, s->shown + 3);

@@ -6,6 +6,8 @@
 void client_append(struct world *w);
 /* One of the past once more, with its idempotency key. */
 void client_repeat(struct world *w);
+/* Truncate or delete a stream. */
+void client_trim(struct world *w);
 void client_read(struct world *w);
 void client_list(struct world *w);
 /* Read everything and compare; the journal is not needed. after_start: appends

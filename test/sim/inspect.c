@@ -19,6 +19,7 @@ struct list_call {
     bool exact;      /* nothing else goes on: it shows just what is there */
     bool done;
     uint64_t shown[MODEL_STREAMS];
+    uint64_t low[MODEL_STREAMS];
 };
 
 static const char *bucket_text(struct world *w, unsigned bucket)
@@ -57,7 +58,8 @@ static void check_row(const struct list_call *lc, const struct list *l, size_t i
     const struct model_stream *s = &w->model.streams[stream];
     const struct list_name *row = &l->rows[i];
     model_shows_high(&w->model, stream, row->high, lc->shown[stream]);
-    if (row->low != 1 || row->events != row->high || row->high == 0)
+    model_shows_low(&w->model, stream, row->low, lc->low[stream]);
+    if (row->events != row->high + 1 - row->low || row->high == 0)
         trace_violation("%s/%s: listed with ids %llu..%llu and %llu events", s->bucket, s->name,
                         ULL(row->low), ULL(row->high), ULL(row->events));
     if (lc->exact && (row->high != s->scanned || row->bytes != s->bytes))
@@ -66,12 +68,21 @@ static void check_row(const struct list_call *lc, const struct list *l, size_t i
                         ULL(s->bytes));
 }
 
+/* What holds an event is listed, and what was never deleted; an empty one after a deletion
+ * may be or not. */
+static bool must_be_listed(const struct list_call *lc, unsigned stream)
+{
+    const struct model_stream *s = &lc->world->model.streams[stream];
+    if (lc->shown[stream] == 0) return false;
+    return !s->may_be_deleted || (lc->exact && s->low <= s->scanned);
+}
+
 static void check_streams(const struct list_call *lc, const struct list *l)
 {
     for (size_t i = 0; i < l->count; i++) check_row(lc, l, i);
     for (unsigned i = lc->bucket; i < MODEL_STREAMS; i += MODEL_BUCKETS) {
         struct ior_slice name = ior_slice_str(lc->world->model.streams[i].name);
-        bool must = lc->shown[i] > 0 && in_range(l, name);
+        bool must = must_be_listed(lc, i) && in_range(l, name);
         if (must && !lists(l, name))
             trace_violation("%s/%s is missing in a list", lc->world->model.streams[i].bucket,
                             lc->world->model.streams[i].name);
@@ -82,10 +93,14 @@ static void check_buckets(const struct list_call *lc, const struct list *l)
 {
     for (unsigned b = 0; b < MODEL_BUCKETS; b++) {
         uint64_t shown = 0;
-        for (unsigned i = b; i < MODEL_STREAMS; i += MODEL_BUCKETS) shown += lc->shown[i];
+        bool must = false;
+        for (unsigned i = b; i < MODEL_STREAMS; i += MODEL_BUCKETS) {
+            shown += lc->shown[i];
+            must = must || must_be_listed(lc, i);
+        }
         struct ior_slice name = ior_slice_str(bucket_text(lc->world, b));
         if (!in_range(l, name)) continue;
-        if (shown > 0 && !lists(l, name)) trace_violation("bucket %u is missing in a list", b);
+        if (must && !lists(l, name)) trace_violation("bucket %u is missing in a list", b);
         if (shown == 0 && lc->exact && lists(l, name))
             trace_violation("bucket %u is listed, but nothing is in it", b);
     }
@@ -122,7 +137,10 @@ static void start_list(struct world *w, unsigned bucket, bool exact)
     lc->world = w;
     lc->bucket = bucket;
     lc->exact = exact;
-    for (unsigned i = 0; i < MODEL_STREAMS; i++) lc->shown[i] = w->model.streams[i].shown;
+    for (unsigned i = 0; i < MODEL_STREAMS; i++) {
+        lc->shown[i] = w->model.streams[i].shown;
+        lc->low[i] = w->model.streams[i].low;
+    }
     l->buckets = bucket == MODEL_BUCKETS;
     if (!l->buckets) ior_buf_add_str(&l->bucket, bucket_text(w, bucket));
     if (world_odds(w, 3)) l->limit = 1 + world_below(w, 4);
@@ -146,6 +164,7 @@ void client_list(struct world *w)
 struct scan {
     struct world *world;
     unsigned stream;
+    bool begun;
     bool more;
 };
 
@@ -155,6 +174,8 @@ static void on_scan(struct read *r)
     struct world *w = sc->world;
     struct model_stream *s = &w->model.streams[sc->stream];
     w->pending--;
+    if (!sc->begun) model_scan_low(&w->model, sc->stream, r->low);
+    sc->begun = true;
     for (size_t i = 0; i < r->count; i++)
         model_scan_event(&w->model, sc->stream, r->events[i].id, r->events[i].time_ms,
                          r->events[i].payload);

@@ -16,6 +16,7 @@ void model_init(struct model *m)
     *m = (struct model){0};
     for (unsigned i = 0; i < MODEL_STREAMS; i++) {
         struct model_stream *s = &m->streams[i];
+        s->low = s->low_max = 1;
         snprintf(s->bucket, sizeof s->bucket, "bucket-%u", i % MODEL_BUCKETS);
         /* Every third pair is a stream and its patch log, which share a partition. */
         bool patch = i % 6 == 3;
@@ -228,7 +229,33 @@ void model_shows_high(struct model *m, unsigned stream, uint64_t high, uint64_t 
     s->shown = high;
 }
 
+void model_trims(struct model *m, unsigned stream, uint64_t to)
+{
+    struct model_stream *s = &m->streams[stream];
+    uint64_t low = to == UINT64_MAX ? to : to + 1;
+    if (low > s->low_max) s->low_max = low;
+    if (to == UINT64_MAX) s->may_be_deleted = true;
+}
+
+void model_shows_low(struct model *m, unsigned stream, uint64_t low, uint64_t at_least)
+{
+    struct model_stream *s = &m->streams[stream];
+    if (low < at_least)
+        trace_violation("%s/%s: the first id is %llu, but ids below %llu were gone before",
+                        s->bucket, s->name, ULL(low), ULL(at_least));
+    if (low > s->low_max)
+        trace_violation("%s/%s: the first id is %llu, but nobody asked for more than %llu",
+                        s->bucket, s->name, ULL(low), ULL(s->low_max));
+    if (s->low < low) s->low = low;
+}
+
 /* ---- everything ---- */
+
+void model_scan_low(struct model *m, unsigned stream, uint64_t low)
+{
+    model_shows_low(m, stream, low, m->streams[stream].low);
+    m->streams[stream].scanned = low - 1;
+}
 
 void model_scan_begin(struct model *m)
 {
@@ -265,11 +292,13 @@ void model_scan_end(struct model *m, bool after_start)
                             s->bucket, s->name, ULL(s->shown), ULL(s->scanned));
     }
     if (!after_start) return;
+    for (unsigned i = 0; i < MODEL_STREAMS; i++) m->streams[i].low_max = m->streams[i].low;
     for (size_t i = 0; i < m->op_count; i++) {
         struct op *op = &m->ops[i];
         IOR_ASSERT(op->state != OP_IN_FLIGHT);
         if (op->state != OP_UNKNOWN) continue;
-        op->state = op->first_id != 0 ? OP_FOUND : OP_DEAD;
+        bool hidden = m->streams[op->stream].low > op->after_id + 1;
+        op->state = op->first_id != 0 ? OP_FOUND : hidden ? OP_GONE : OP_DEAD;
         trace_count(COUNT_found, op->state == OP_FOUND ? 1 : 0);
     }
 }

@@ -15,6 +15,7 @@ enum op_state {
     OP_UNKNOWN, /* it may have happened */
     OP_FOUND,   /* unknown, but a recovery has found it: from now on like ACKED */
     OP_DEAD,    /* unknown, and a recovery has not found it: may never come */
+    OP_GONE,    /* unknown, and it may have been there and been trimmed */
 };
 
 /* One append. Its bytes follow from its number, so they need not be kept. */
@@ -39,6 +40,9 @@ struct model_stream {
     uint64_t *op_of; /* number of the append that an id belongs to; 0: not known */
     size_t room;
     uint64_t shown;        /* some answer said that this id is there */
+    uint64_t low;          /* some answer said that ids below this one are gone */
+    uint64_t low_max;      /* the most that any trim that was sent may have taken, plus 1 */
+    bool may_be_deleted;   /* a deletion was sent: it may be in no list */
     uint64_t bytes;        /* of the payloads, as far as the last scan went */
     uint64_t scanned;      /* the scan after a start: the last id seen */
     uint64_t scan_time_ms; /* and its time */
@@ -73,8 +77,14 @@ void model_shows_event(struct model *m, unsigned stream, uint64_t id, uint64_t t
                        struct ior_slice payload);
 /* An answer shows that the stream goes up to this id. at_least: what it must know. */
 void model_shows_high(struct model *m, unsigned stream, uint64_t high, uint64_t at_least);
+/* A trim is sent: ids up to `to` may go; UINT64_MAX: all. */
+void model_trims(struct model *m, unsigned stream, uint64_t to);
+/* An answer shows that ids below low are gone. at_least: what it must know. */
+void model_shows_low(struct model *m, unsigned stream, uint64_t low, uint64_t at_least);
 /* A scan of everything: begin, every event in order, end (high: what the node says). */
 void model_scan_begin(struct model *m);
+/* Where the scan of a stream begins. */
+void model_scan_low(struct model *m, unsigned stream, uint64_t low);
 void model_scan_event(struct model *m, unsigned stream, uint64_t id, uint64_t time_ms,
                       struct ior_slice payload);
 void model_scan_end(struct model *m, bool after_start);

@@ -11,6 +11,7 @@ enum { LIVES_MAX = 8, STEPS_MAX = 500, PENDING_MAX = 60 };
 enum step {
     STEP_APPEND,
     STEP_REPEAT,
+    STEP_TRIM,
     STEP_READ,
     STEP_LIST,
     STEP_CHANGE,
@@ -32,6 +33,7 @@ static struct mix choose_mix(struct world *w)
 {
     struct mix m = {.weight = {[STEP_APPEND] = 30,
                                [STEP_REPEAT] = 8,
+                               [STEP_TRIM] = 3,
                                [STEP_READ] = 6,
                                [STEP_LIST] = 2,
                                [STEP_CHANGE] = 2,
@@ -96,6 +98,9 @@ static void do_step(struct world *w, enum step step)
         break;
     case STEP_REPEAT:
         if (!busy) client_repeat(w);
+        break;
+    case STEP_TRIM:
+        if (!busy) client_trim(w);
         break;
     case STEP_READ:
         if (!busy) client_read(w);
