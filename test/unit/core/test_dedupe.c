@@ -94,7 +94,8 @@ static void window_ends(void **state)
     assert_int_equal(dedupe_shortened_ms(&keys, &limits, T0 + 20), 0);
 }
 
-/* What: of more than DEDUPE_KEYS_MAX the oldest go, and it is told how far back the others reach. */
+/* What: of more than DEDUPE_KEYS_MAX the oldest go, and it is told how far back the others reach.
+ */
 static void count_is_bounded(void **state)
 {
     (void)state;
@@ -128,8 +129,8 @@ static struct stream *stream(const char *name)
                                    ior_hash_pair(IOR_SLICE("b"), ior_slice_str(name)));
     if (s != NULL) return s;
     uint64_t hash = ior_hash_pair(IOR_SLICE("b"), ior_slice_str(name));
-    assert_int_equal(
-        stream_add(&table, IOR_SLICE("b"), ior_slice_str(name), hash, hash | 1, &s), IOR_OK);
+    assert_int_equal(stream_add(&table, IOR_SLICE("b"), ior_slice_str(name), hash, hash | 1, &s),
+                     IOR_OK);
     return s;
 }
 
