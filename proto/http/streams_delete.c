@@ -2,7 +2,6 @@
  * Happy path: the change goes through the log; when it is on disk, 204 and what is
  * left. A stream that is not there is as good as deleted: 204 too.
  * Failure modes: a `to` that is no number is 400, for it must never mean everything. */
-#include "base/assert.h"
 #include "proto/http/call.h"
 #include "proto/http/routes.h"
 

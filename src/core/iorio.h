@@ -86,6 +86,7 @@ struct trim {
     struct msg msg;        /* private */
     struct vnode_op op;    /* private */
     struct record record;  /* private */
+    struct node *node;     /* private */
     struct vnode *vnode;   /* private */
     struct stream *stream; /* private; inside the strand */
     struct worker *origin; /* private */
@@ -110,7 +111,7 @@ struct trim {
 IOR_MUST_CHECK enum ior_err trim_new(struct ior_slice bucket, struct ior_slice stream,
                                      struct trim **ret);
 void trim_free(struct trim *t);
-/* Exact for readers from the moment it is committed. BUSY. */
+/* Exact for readers from the moment it is committed. BUSY, INFLIGHT. */
 IOR_MUST_CHECK enum ior_err iorio_trim(struct node *n, struct trim *t, trim_cb cb);
 
 /* ---- read ---- */

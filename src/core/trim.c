@@ -15,6 +15,10 @@
 #include "core/iorio.h"
 #include "rt/clock.h"
 
+/* What one that waits for the disk takes, at most about: counted like the appends, so that
+ * memory.inflight bounds them too and a stop waits for them. */
+enum { TRIM_BYTES = sizeof(struct trim) + BUCKET_BYTES_MAX + STREAM_BYTES_MAX + 128 };
+
 static struct ior_slice bucket_of(const struct trim *t)
 {
     return ior_slice(t->names, t->bucket_bytes);
@@ -53,6 +57,7 @@ static void run_cb(struct msg *m)
 
 static void answer(struct trim *t, enum ior_err err)
 {
+    atomic_fetch_sub(&t->node->inflight_bytes, TRIM_BYTES);
     const struct stream *s = t->stream;
     bool there = s != NULL && s->committed;
     t->err = err;
@@ -99,7 +104,6 @@ static void vnode_trim(struct msg *m)
         group_barrier(&t->vnode->group, &t->op.proposal);
         return;
     }
-    if (t->new_low < s->reserved_low) t->new_low = s->reserved_low;
     enum ior_err err = propose(t);
     if (err != IOR_OK) answer(t, err);
 }
@@ -131,11 +135,17 @@ static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err)
 enum ior_err iorio_trim(struct node *n, struct trim *t, trim_cb cb)
 {
     IOR_ASSERT(worker_current() != NULL);
+    uint64_t inflight = atomic_load(&n->inflight_bytes);
+    if (inflight > 0 && inflight + TRIM_BYTES > n->params.inflight_bytes_max) return IOR_E_INFLIGHT;
+    t->node = n;
     t->cb = cb;
     t->origin = worker_current();
     t->vnode = node_route(n, bucket_of(t), stream_of(t), &t->hash);
     t->op.apply = on_apply;
     t->op.done = on_done;
     t->msg.run = vnode_trim;
-    return strand_post(&t->vnode->strand, &t->msg);
+    atomic_fetch_add(&n->inflight_bytes, TRIM_BYTES);
+    enum ior_err err = strand_post(&t->vnode->strand, &t->msg);
+    if (err != IOR_OK) atomic_fetch_sub(&n->inflight_bytes, TRIM_BYTES);
+    return err;
 }

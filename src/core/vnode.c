@@ -104,7 +104,8 @@ static enum ior_err replay_create(struct vnode *vn, const struct record_head *he
 }
 
 static enum ior_err replay_append(struct vnode *vn, const struct record_head *head,
-                                  struct ior_blob *blob, const struct item *it, struct ior_why *why)
+                                  struct ior_blob *blob, const struct item *it, uint64_t *pushed,
+                                  struct ior_why *why)
 {
     struct stream *s = stream_find_uid(&vn->streams, it->uid);
     if (s == NULL) return bad(vn, head, "an event of a stream that was never created", why);
@@ -114,6 +115,7 @@ static enum ior_err replay_append(struct vnode *vn, const struct record_head *he
     enum ior_err err = stream_reserve_room(s, 1);
     if (err != IOR_OK) return ior_why_set(why, err, "out of memory");
     stream_push(s, blob, it, head->time_ms);
+    ++*pushed;
     if (s->deleted) stream_relist(s);
     s->reserved_deleted = false;
     return IOR_OK;
@@ -157,6 +159,7 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
     struct ior_slice items = ior_slice(blob->data, blob->size_bytes);
     size_t pos = 0;
     uint64_t events = 0;
+    uint64_t pushed = 0;
     struct item it;
     struct item first = {0};
     enum ior_err err;
@@ -164,7 +167,7 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
         if (it.op == ITEM_CREATE) {
             err = MUTANT(no_create_at_replay) ? IOR_OK : replay_create(vn, head, &it, why);
         } else if (it.op == ITEM_APPEND) {
-            err = replay_append(vn, head, blob, &it, why);
+            err = replay_append(vn, head, blob, &it, &pushed, why);
             if (events++ == 0) first = it;
         } else if (it.op == ITEM_LOW || it.op == ITEM_DELETE) {
             err = replay_trim(vn, head, &it, why);
@@ -180,8 +183,10 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
         enum ior_err kept = replay_key(vn, head, items, &first, events);
         if (kept != IOR_OK) return ior_why_set(why, kept, "out of memory");
     }
-    uint64_t bytes = ior_blob_cost(blob) + events * sizeof(struct tail_entry);
-    atomic_fetch_add(&vn->node->tail_bytes, bytes);
+    if (pushed > 0) { /* what is kept of the record, as on_apply() in append.c counts it */
+        uint64_t bytes = ior_blob_cost(blob) + pushed * sizeof(struct tail_entry);
+        atomic_fetch_add(&vn->node->tail_bytes, bytes);
+    }
     return err == IOR_E_END ? IOR_OK : bad(vn, head, "items that cannot be read", why);
 }
 

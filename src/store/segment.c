@@ -51,7 +51,7 @@ static enum ior_err fill_zeros(struct disk_file *f, uint64_t from, uint64_t to,
     uint8_t *zeros = aligned_alloc(JOURNAL_PAGE_BYTES, FILL_BYTES);
     if (zeros == NULL) return IOR_E_NOMEM;
     memset(zeros, 0, FILL_BYTES);
-    disk_direct(f, true); /* nobody will read them: docs/decisions.rst, "Zeros go past the cache" */
+    disk_direct(f, true); /* nobody will read them: docs/decisions.rst, "Speed" */
     enum ior_err err = IOR_OK;
     while (err == IOR_OK && from < to) {
         size_t n = to - from < FILL_BYTES ? (size_t)(to - from) : FILL_BYTES;

@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib.case import BINARY, NDJSON, NodeCase  # noqa: E402
 
 
-class Delete(NodeCase):
+class Base(NodeCase):
     def delete(self, query="", at=None, **more):
         return self.call("DELETE", (at or self.at) + query, **more)
 
@@ -19,6 +19,8 @@ class Delete(NodeCase):
         self.assertNoBody(answer, 204)
         self.assertRange(answer, low, high)
 
+
+class Delete(Base):
     def listed(self):
         return self.name in self.get(f"/streams/{self.bucket}").json()["data"]
 
@@ -124,21 +126,6 @@ class Delete(NodeCase):
             self.assertNotIn(self.name + "-2", names)
         self.assertStored(self.post(b"4", at=other), 4, other)
 
-    def test_memory_comes_back(self):
-        """Deleted events give the memory of the tail back."""
-        def tail():
-            text = self.get("/metrics").body.decode()
-            return int(next(line.split()[1] for line in text.splitlines()
-                            if line.startswith("iorio_tail_bytes ")))
-        before = tail()
-        for _ in range(20):
-            self.post(b"x" * 100000, BINARY)
-        self.assertGreater(tail(), before + 2000000)
-        self.delete("?to=19")
-        self.assertLess(tail(), before + 200000)
-        self.delete()
-        self.assertLessEqual(tail(), before)
-
     def test_while_appending(self):
         """Appends, truncations and reads at the same time: every id once, low never goes back."""
         stop = threading.Event()
@@ -172,6 +159,30 @@ class Delete(NodeCase):
             stop.set()
             watcher.join()
         self.assertEqual(wrong, [])
+
+
+class Memory(Base):
+    def test_memory_comes_back(self):
+        """Deleted events give the memory of the tail back, and a restart counts the same."""
+        def tail():
+            text = self.get("/metrics").body.decode()
+            return int(next(line.split()[1] for line in text.splitlines()
+                            if line.startswith("iorio_tail_bytes ")))
+        before = tail()
+        for _ in range(20):
+            self.post(b"x" * 100000, BINARY)
+        self.assertGreater(tail(), before + 2000000)
+        self.delete("?to=19")
+        self.assertLess(tail(), before + 200000)
+        self.delete()
+        self.assertLessEqual(tail(), before)
+        for number in range(1, 21):
+            self.append(b"1")
+            self.delete(f"?to={20 + number}")
+        self.assertLessEqual(tail(), before)
+        before = tail()
+        self.node.restart()
+        self.assertEqual(tail(), before)
 
 
 if __name__ == "__main__":
