@@ -42,6 +42,15 @@ struct group_row {
     struct ior_slice vote; /* name of a node; empty: none */
 };
 
+/* An idempotency key of a stream (core/dedupe.h). */
+struct key_row {
+    struct ior_slice key; /* 1..IDEMPOTENCY_KEY_BYTES_MAX */
+    uint64_t body_hash;
+    uint64_t first_id;
+    uint64_t last_id;
+    uint64_t time_ms;
+};
+
 struct bucket_row {
     uint32_t id;
     struct ior_slice name;
@@ -69,6 +78,12 @@ IOR_MUST_CHECK enum ior_err catalog_unbury(struct kv_writer *w, const char *path
  * there are none any more. */
 IOR_MUST_CHECK enum ior_err catalog_put_small(struct kv_writer *w, uint32_t partition, uint64_t uid,
                                               struct ior_slice entries);
+/* In the place of its last id. */
+IOR_MUST_CHECK enum ior_err catalog_put_key(struct kv_writer *w, uint32_t partition, uint64_t uid,
+                                            const struct key_row *row);
+/* NOTFOUND: it is not there. */
+IOR_MUST_CHECK enum ior_err catalog_del_key(struct kv_writer *w, uint32_t partition, uint64_t uid,
+                                            uint64_t last_id);
 IOR_MUST_CHECK enum ior_err catalog_put_group(struct kv_writer *w, uint32_t group,
                                               const struct group_row *row);
 /* A name of its own, not beginning with `next_`: these are the catalog's counters. */
@@ -107,3 +122,7 @@ IOR_MUST_CHECK enum ior_err catalog_each_row(struct kv_reader *r, uint32_t parti
                                              uint64_t after_uid, catalog_stream_cb cb, void *ctx);
 IOR_MUST_CHECK enum ior_err catalog_each_buried(struct kv_reader *r, struct ior_slice after,
                                                 catalog_name_cb cb, void *ctx);
+/* Idempotency keys, by uid and last id; uid 0: those of the whole partition. */
+typedef bool (*catalog_key_cb)(void *ctx, uint64_t uid, const struct key_row *row);
+IOR_MUST_CHECK enum ior_err catalog_each_key(struct kv_reader *r, uint32_t partition, uint64_t uid,
+                                             catalog_key_cb cb, void *ctx);

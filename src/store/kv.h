@@ -26,6 +26,7 @@ enum kv_table {
     KV_SMALL,   /* partition, uid -> the events of a stream that has no chunk yet */
     KV_GRAVE,   /* path of a file that may be removed -> nothing */
     KV_GROUPS,  /* group -> term, vote, applied index */
+    KV_KEYS,    /* partition, uid, last id -> an idempotency key and its answer */
     KV_TABLES,
 };
 

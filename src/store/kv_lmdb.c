@@ -29,8 +29,8 @@ enum { FORMAT = 1, READERS_MAX = 256, FILE_MODE = 0600, ROOT_ROW_BYTES = 12, PAT
 #define MAKE_FILE "catalog.new"
 #define LOCK_SUFFIX "-lock" /* LMDB's choice */
 static const char root_key[] = "iorio";
-static const char *const table_names[] = {"meta",   "buckets", "streams", "rows",
-                                          "chunks", "small",   "grave",   "groups"};
+static const char *const table_names[] = {"meta",  "buckets", "streams", "rows", "chunks",
+                                          "small", "grave",   "groups",  "keys"};
 IOR_STATIC_ASSERT(IOR_LEN(table_names) == KV_TABLES, "every table has a name");
 
 struct lmdb {

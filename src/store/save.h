@@ -1,0 +1,63 @@
+/* src/store/save.h - what a checkpoint writes (ARCHITECTURE.md section 7): the committed events
+ * of streams into chunk files, or into the catalog while a stream is small; the rows of
+ * streams and groups; chunks whose events are all below low into the graveyard.
+ * Happy path: save_stream() for each stream that changed, save_group() for the group it
+ * belongs to, save_commit(). Events are written behind what the catalog names and synced
+ * before the transaction that names them is committed; files are removed only after the
+ * transaction that buried them was (save_unlink_buried).
+ * A stream may be given again with events that are saved already (a checkpoint that failed
+ * half way, a replay): they are passed over. So everything here may be repeated.
+ * Failure modes: NOSPC, IO, NOMEM, CORRUPT with *why: what was committed stays, the open
+ * transaction is given up by save_abort(); bytes behind the catalog's word are garbage that
+ * the next attempt overwrites.
+ * Thread: one; the only writer of the catalog. */
+#pragma once
+
+#include "store/catalog.h"
+
+enum { SAVE_ROWS_MAX = 10000 }; /* of a transaction: then it is committed and a new one begins */
+
+struct save_params {
+    struct disk *disk; /* borrowed, like kv */
+    struct kv *kv;
+    uint64_t chunk_items_max; /* a chunk is sealed at either */
+    uint64_t chunk_bytes_max; /* of its entries; one larger event still goes in whole */
+    uint64_t small_bytes_max; /* entries of a stream without a chunk: more, and it gets one */
+    /* A chunk is no longer named (buried), or longer than it was: for whoever keeps it open.
+     * NULL: nobody does. */
+    void (*on_buried)(void *ctx, uint32_t partition, uint64_t uid, uint64_t first_seqnum);
+    void *ctx;
+};
+
+struct save_stream {
+    struct stream_row row;   /* as of this checkpoint; bucket_id is found here */
+    struct ior_slice bucket; /* its name */
+    /* Ids first_seqnum, first_seqnum + 1, ..., row.high: dense, every id from row.low on that
+     * is not saved yet among them. Those below row.low are not written. */
+    const struct chunk_event *events;
+    size_t count;
+    uint64_t first_seqnum;
+    const struct key_row *keys; /* not in the catalog yet */
+    size_t key_count;
+};
+
+struct save;
+IOR_MUST_CHECK enum ior_err save_new(const struct save_params *p, struct save **ret);
+void save_free(struct save *s); /* NULL is fine; an open transaction is given up */
+/* Begins a transaction when none is open. */
+IOR_MUST_CHECK enum ior_err save_stream(struct save *s, const struct save_stream *what,
+                                        struct ior_why *why);
+IOR_MUST_CHECK enum ior_err save_group(struct save *s, uint32_t group, const struct group_row *row);
+/* catalog_put_meta() in the open transaction. */
+IOR_MUST_CHECK enum ior_err save_meta(struct save *s, const char *name, struct ior_slice value);
+/* Keys of streams of this partition whose record is older than this go. */
+IOR_MUST_CHECK enum ior_err save_expire_keys(struct save *s, uint32_t partition,
+                                             uint64_t before_time_ms);
+/* Nothing is open: nothing is done. */
+IOR_MUST_CHECK enum ior_err save_commit(struct save *s);
+void save_abort(struct save *s);
+/* Remove the files that are in the graveyard (at most max of them; *ret_more: there are more),
+ * then their folders when these are empty, then their rows. Missing files are fine. No
+ * transaction is open. */
+IOR_MUST_CHECK enum ior_err save_unlink_buried(struct save *s, size_t max, bool *ret_more,
+                                               struct ior_why *why);
