@@ -34,6 +34,14 @@ void group_init(struct group *g, uint32_t id, struct journal *journal, struct st
     snprintf(g->node, sizeof g->node, "%s", node);
 }
 
+void group_restore(struct group *g, uint64_t term, uint64_t applied_index)
+{
+    IOR_CHECK_MAGIC(g, GROUP_MAGIC);
+    IOR_ASSERT(g->last_index == 0 && g->term == 0);
+    g->term = g->saved_term = term;
+    g->last_index = g->applied_index = g->saved_index = applied_index;
+}
+
 enum ior_err group_replay(struct group *g, const struct record_head *head, bool *ret_apply,
                           struct ior_why *why)
 {
@@ -46,6 +54,8 @@ enum ior_err group_replay(struct group *g, const struct record_head *head, bool 
                            g->id, head->kind);
     if (head->term == UINT64_MAX) /* the next vote could not be higher */
         return ior_why_set(why, IOR_E_CORRUPT, "group %u: the term has no successor", g->id);
+    if (head->index <= g->saved_index && head->term <= g->saved_term)
+        return IOR_OK; /* older than the checkpoint: its segment was not needed any more */
     if (head->term < g->term)
         return ior_why_set(why, IOR_E_CORRUPT, "group %u: the term goes back from %llu to %llu",
                            g->id, (unsigned long long)g->term, (unsigned long long)head->term);

@@ -49,7 +49,9 @@ struct group {
     uint64_t term;
     uint64_t last_index;    /* proposed */
     uint64_t applied_index; /* committed and applied */
-    uint64_t epoch;         /* of the journal, when this group was last sound */
+    uint64_t saved_index;   /* of group_restore(): records up to it may come once more */
+    uint64_t saved_term;
+    uint64_t epoch; /* of the journal, when this group was last sound */
     struct ior_queue in_flight;
     bool led;      /* the vote of this process's term was proposed */
     bool draining; /* something failed: wait for the answers to all of in_flight */
@@ -62,6 +64,9 @@ struct group {
 
 void group_init(struct group *g, uint32_t id, struct journal *journal, struct strand *strand,
                 const struct group_ops *ops, void *ctx, const char *node);
+/* What a checkpoint has saved, before anything is replayed: records up to this index are
+ * passed over then. */
+void group_restore(struct group *g, uint64_t term, uint64_t applied_index);
 /* One record of this group from the journal, in order, before any propose. CORRUPT
  * when indexes or terms do not follow; VERSION for kinds that only a clustered
  * node writes. *ret_apply: apply it to the state machine. */

@@ -191,19 +191,25 @@ enum ior_err meta_change_new(struct meta_change **ret)
     return *ret == NULL ? IOR_E_NOMEM : IOR_OK;
 }
 
-enum ior_err meta_change_set(struct meta_change *c, struct ior_slice key, struct ior_slice value)
+/* The item of one fact, as in a change that sets it. */
+static enum ior_err add_item(struct ior_buf *items, struct ior_slice key, struct ior_slice value)
 {
-    if (key.size_bytes > FACT_BYTES_MAX / 2 || value.size_bytes > FACT_BYTES_MAX)
-        return IOR_E_TOOLARGE;
     size_t attrs = attr_bytes(key.size_bytes);
     size_t bytes = item_bytes(attrs, value.size_bytes);
-    uint8_t *at = ior_buf_room(&c->items, bytes);
+    uint8_t *at = ior_buf_room(items, bytes);
     if (at == NULL) return IOR_E_NOMEM;
     item_write(at, ITEM_SET, value.data == NULL ? 0 : ITEM_FLAG_JSON, attrs, value);
     attr_write(at + ITEM_HEAD_BYTES, ATTR_KEY, key);
     item_set_place(at, 0, 0, 0);
-    ior_buf_grew(&c->items, bytes);
+    ior_buf_grew(items, bytes);
     return IOR_OK;
+}
+
+enum ior_err meta_change_set(struct meta_change *c, struct ior_slice key, struct ior_slice value)
+{
+    if (key.size_bytes > FACT_BYTES_MAX / 2 || value.size_bytes > FACT_BYTES_MAX)
+        return IOR_E_TOOLARGE;
+    return add_item(&c->items, key, value);
 }
 
 bool meta_change_empty(const struct meta_change *c)
@@ -221,7 +227,7 @@ void meta_change_free(struct meta_change *c)
 
 static struct meta_change *change_of(struct proposal *p)
 {
-    return IOR_CONTAINER(p, struct meta_change, proposal);
+    return IOR_CONTAINER(IOR_CONTAINER(p, struct meta_op, proposal), struct meta_change, op);
 }
 
 static void run_cb(struct msg *m)
@@ -237,12 +243,15 @@ static void answer(struct meta_change *c, enum ior_err err)
     worker_post(c->origin, &c->msg);
 }
 
+static void change_done(struct meta *m, struct meta_op *op, enum ior_err err);
+
 static void strand_change(struct msg *m)
 {
     struct meta_change *c = IOR_CONTAINER(m, struct meta_change, msg);
-    c->proposal.record = &c->record;
-    c->proposal.time_ms = clock_wall_ms();
-    enum ior_err err = group_propose(&c->meta->group, &c->proposal);
+    c->op.done = change_done;
+    c->op.proposal.record = &c->record;
+    c->op.proposal.time_ms = clock_wall_ms();
+    enum ior_err err = group_propose(&c->meta->group, &c->op.proposal);
     if (err != IOR_OK) answer(c, err);
 }
 
@@ -314,18 +323,63 @@ static void on_lost(void *ctx)
     (void)ctx; /* facts change only when they are committed: nothing is reserved */
 }
 
-static void on_done(void *ctx, struct proposal *p, enum ior_err err)
+static void change_done(struct meta *m, struct meta_op *op, enum ior_err err)
 {
-    struct meta *m = ctx;
-    struct meta_change *c = change_of(p);
+    struct meta_change *c = IOR_CONTAINER(op, struct meta_change, op);
     if (err == IOR_OK) err = c->err;
     if (err == IOR_OK) err = publish(m, c);
     c->err = err;
     if (c->acks_left == 0) answer(c, err);
 }
 
+static void on_done(void *ctx, struct proposal *p, enum ior_err err)
+{
+    struct meta_op *op = IOR_CONTAINER(p, struct meta_op, proposal);
+    op->done(ctx, op, err);
+}
+
 static const struct group_ops *group_ops(void)
 {
     static const struct group_ops ops = {.apply = on_apply, .lost = on_lost, .done = on_done};
     return &ops;
+}
+
+/* ---- checkpoints ---- */
+
+struct strand *meta_strand(struct meta *m)
+{
+    return &m->strand;
+}
+
+static void snapshot_done(struct meta *m, struct meta_op *op, enum ior_err err)
+{
+    struct meta_snapshot *snap = IOR_CONTAINER(op, struct meta_snapshot, op);
+    (void)err; /* what was given up was never applied */
+    snap->term = m->group.term;
+    snap->applied_index = m->group.applied_index;
+    snap->changed = snap->applied_index > snap->since;
+    snap->err = IOR_OK;
+    size_t pos = 0;
+    struct stored_fact *f;
+    while (snap->changed && snap->err == IOR_OK && (f = ior_map_next(&m->facts, &pos)) != NULL)
+        snap->err =
+            add_item(&snap->items, key_of(f), ior_slice(f->bytes + f->key_bytes, f->value_bytes));
+    snap->taken(snap);
+}
+
+void meta_snapshot_take(struct meta *m, struct meta_snapshot *snap)
+{
+    IOR_ASSERT(strand_inside(&m->strand));
+    snap->op.done = snapshot_done;
+    group_barrier(&m->group, &snap->op.proposal);
+}
+
+enum ior_err meta_restore(struct meta *m, struct ior_slice items, uint64_t term,
+                          uint64_t applied_index, struct ior_why *why)
+{
+    IOR_CHECK_MAGIC(m, META_MAGIC);
+    group_restore(&m->group, term, applied_index);
+    enum ior_err err = apply_items(m, items);
+    if (err == IOR_OK) return err;
+    return ior_why_set(why, err, "the catalog holds a fact that this version cannot read");
 }

@@ -13,17 +13,23 @@ struct meta;
 struct meta_change;
 typedef void (*meta_change_cb)(struct meta_change *c);
 
+/* A record of group 0, or a barrier in its log. */
+struct meta_op {
+    struct proposal proposal; /* first */
+    void (*done)(struct meta *m, struct meta_op *op, enum ior_err err);
+};
+
 struct meta_change {
-    struct msg msg;           /* private */
-    struct proposal proposal; /* private */
-    struct record record;     /* private */
-    struct meta *meta;        /* private */
-    struct worker *origin;    /* private */
-    meta_change_cb cb;        /* private */
-    struct ior_buf items;     /* private */
-    unsigned acks_left;       /* private, guarded by meta's strand */
-    void *user;               /* the caller's */
-    enum ior_err err;         /* out */
+    struct msg msg;        /* private */
+    struct meta_op op;     /* private */
+    struct record record;  /* private */
+    struct meta *meta;     /* private */
+    struct worker *origin; /* private */
+    meta_change_cb cb;     /* private */
+    struct ior_buf items;  /* private */
+    unsigned acks_left;    /* private, guarded by meta's strand */
+    void *user;            /* the caller's */
+    enum ior_err err;      /* out */
 };
 
 struct meta_params {
@@ -55,3 +61,22 @@ void meta_change_free(struct meta_change *c);
 /* The newest policy, for a caller outside of the workers (start-up) while no change
  * is under way. */
 const struct policy *meta_newest_policy(const struct meta *m);
+
+/* ---- for checkpoints ---- */
+/* All facts at one moment, as the items of a change that would set them. */
+struct meta_snapshot {
+    struct meta_op op;                         /* private */
+    void (*taken)(struct meta_snapshot *snap); /* in: inside the strand */
+    uint64_t since;                            /* in: nothing is wanted up to this index */
+    struct ior_buf items;                      /* out; the caller's */
+    uint64_t term;                             /* out */
+    uint64_t applied_index;                    /* out */
+    bool changed;     /* out: else nothing changed since the last one saved */
+    enum ior_err err; /* out: OK, NOMEM */
+};
+struct strand *meta_strand(struct meta *m);
+/* Inside the strand: once everything proposed so far is applied or given up, taken() is called. */
+void meta_snapshot_take(struct meta *m, struct meta_snapshot *snap);
+/* Before any replay: facts and the group as they were saved; an empty catalog is fine. */
+IOR_MUST_CHECK enum ior_err meta_restore(struct meta *m, struct ior_slice items, uint64_t term,
+                                         uint64_t applied_index, struct ior_why *why);

@@ -49,7 +49,11 @@ void route_metrics(struct http_call *call)
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
         return;
     }
-    metric_gauge_set(METRIC_tail_bytes, (int64_t)atomic_load(&n->tail_bytes));
+    metric_gauge_set(METRIC_tail_bytes, (int64_t)atomic_load(&n->memory.tail_bytes));
+    metric_gauge_set(METRIC_history_bytes, (int64_t)atomic_load(&n->memory.history_bytes));
+    metric_gauge_set(METRIC_streams, (int64_t)atomic_load(&n->memory.streams));
+    metric_gauge_set(METRIC_journal_size_bytes, (int64_t)node_journal_bytes(n));
+    metric_gauge_set(METRIC_catalog_bytes, (int64_t)node_catalog_bytes(n));
     metric_gauge_set(METRIC_inflight_bytes, (int64_t)atomic_load(&n->inflight_bytes));
     struct ior_buf out;
     ior_buf_init(&out);

@@ -139,7 +139,12 @@ static void stream_get_visited(struct read *r)
         read_free(r);
         return;
     }
-    if ((r->user[USER_FLAGS] & GET_STARTED) != 0) {
+    bool started = (r->user[USER_FLAGS] & GET_STARTED) != 0;
+    if (r->err != IOR_OK) {
+        if (started) call_stream_abort(call); /* the client sees that it is not whole */
+        if (!started) call_reply_error(call, r->err, NULL, NULL);
+        read_free(r);
+    } else if (started) {
         reply_more(call, r);
     } else {
         reply_first(call, r);
@@ -190,7 +195,9 @@ static void reply_missing(struct http_call *call, const struct read *r, uint64_t
 static void event_get_visited(struct read *r)
 {
     struct http_call *call = call_redeem(r->user_ptr, r->user[USER_TICKET]);
-    if (call != NULL && r->count == 0) {
+    if (call != NULL && r->err != IOR_OK) {
+        call_reply_error(call, r->err, NULL, NULL);
+    } else if (call != NULL && r->count == 0) {
         reply_missing(call, r, r->from);
     } else if (call != NULL) {
         struct event_out *e = &r->events[0];

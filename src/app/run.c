@@ -17,6 +17,7 @@
 #include "auth/password.h"
 #include "base/assert.h"
 #include "base/log.h"
+#include "core/checkpoint_thread.h"
 #include "core/node.h"
 #include "proto/http/server.h"
 #include "rt/clock.h"
@@ -32,6 +33,7 @@ struct run {
     struct ior_why *why;
     struct datadir_lock lock;
     struct disk *disk;
+    struct job_queue *disk_jobs;
     unsigned worker_count;
     struct worker *workers;
     struct worker **worker_ptrs;
@@ -40,6 +42,7 @@ struct run {
     unsigned threads_running;
     struct node *node;
     struct journal_thread *journal_thread;
+    struct checkpoint_thread *checkpoint_thread;
     struct http_app app;
     struct http_server *http;
     bool password_is_shipped;
@@ -119,11 +122,18 @@ static void lock_stop(struct run *r)
 
 static enum ior_err disk_start(struct run *r)
 {
-    return disk_posix_open(r->config->paths_data, &r->disk, r->why);
+    enum ior_err err = disk_posix_open(r->config->paths_data, &r->disk, r->why);
+    if (err != IOR_OK) return err;
+    err = job_queue_new("disk", DISK_THREADS, DISK_QUEUE_MAX, 0, &r->disk_jobs);
+    if (err == IOR_OK) return err;
+    disk_free(r->disk);
+    return ior_why_set(r->why, err, "cannot start the disk threads");
 }
 
 static void disk_stop(struct run *r)
 {
+    job_queue_stop(r->disk_jobs); /* nothing waits any more */
+    job_queue_free(r->disk_jobs);
     disk_free(r->disk);
 }
 
@@ -168,6 +178,12 @@ static void report_recovery(const struct journal_replay_report *rep, uint64_t us
                     rep->torn_at);
 }
 
+static enum ior_err open_kv(void *ctx, struct kv **ret, struct ior_why *why)
+{
+    const struct run *r = ctx;
+    return kv_lmdb_open(r->config->paths_data, CATALOG_MAP_BYTES, ret, why);
+}
+
 static enum ior_err node_start(struct run *r)
 {
     const struct config *c = r->config;
@@ -176,10 +192,21 @@ static enum ior_err node_start(struct run *r)
         .name = c->nodename,
         .ring_size = (uint32_t)c->ring_size,
         .segment_bytes = c->journal_segment,
+        .journal_bytes_max = c->journal_max_bytes,
         .tail_bytes_max = c->memory_tail,
+        .history_bytes_max = c->memory_history,
+        .history_items_max = (uint64_t)c->channel_max_items,
+        .history_stream_bytes_max = c->channel_max_items_size,
         .dedupe_window_ms = c->streams_dedupe_window,
         .dedupe_bytes_max = c->memory_dedupe,
         .inflight_bytes_max = c->memory_inflight,
+        .chunk_items_max = (uint64_t)c->chunk_max_items,
+        .chunk_bytes_max = c->chunk_max_bytes,
+        .small_bytes_max = c->chunk_min_bytes,
+        .stream_idle_ms = STREAM_IDLE_MS,
+        .open_kv = open_kv,
+        .open_kv_ctx = r,
+        .disk_jobs = r->disk_jobs,
         .workers = r->worker_ptrs,
         .worker_count = r->worker_count,
     };
@@ -223,7 +250,7 @@ static enum ior_err key_start(struct run *r)
 static enum ior_err crypto_start(struct run *r)
 {
     enum ior_err err = password_init();
-    if (err == IOR_OK) err = job_queue_new("crypto", CRYPTO_QUEUE_MAX, 19, &r->app.crypto);
+    if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 19, &r->app.crypto);
     if (err != IOR_OK) return ior_why_set(r->why, err, "cannot start the crypto thread");
     return IOR_OK;
 }
@@ -305,6 +332,17 @@ static void journal_stop_threads(struct run *r)
         usleep(1000);
     }
     for (int i = 0; i < 4; i++) each_worker(r, do_nothing);
+}
+
+static enum ior_err checkpoint_start_thread(struct run *r)
+{
+    enum ior_err err = checkpoint_thread_start(r->node->checkpoint, &r->checkpoint_thread);
+    return err == IOR_OK ? err : ior_why_set(r->why, err, "cannot start the checkpoint thread");
+}
+
+static void checkpoint_stop_thread(struct run *r)
+{
+    checkpoint_thread_stop(r->checkpoint_thread);
 }
 
 /* ---- users of a first start ---- */
@@ -468,6 +506,7 @@ static const struct stage stages[] = {
     {"http", http_start, http_stop},
     {"threads", threads_start, threads_stop},
     {"journal", journal_start_threads, journal_stop_threads},
+    {"checkpoint", checkpoint_start_thread, checkpoint_stop_thread},
     {"crypto", crypto_start, crypto_stop},
     {"users", users_start, NULL},
     {"door", door_start, door_stop},

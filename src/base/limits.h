@@ -51,6 +51,21 @@
 /* Attributes of one item. */
 #define ITEM_ATTRS_BYTES_MAX 65536
 
+/* A checkpoint is made at least this often when something changed, and a failed one (a full
+ * disk) is tried again after a second. */
+#define CHECKPOINT_INTERVAL_MS 60000
+#define CHECKPOINT_RETRY_MS 1000
+/* Idempotency keys stay in the catalog so much longer than their window: clocks jump. */
+#define CHECKPOINT_KEYS_MARGIN_MS 3600000
+/* The catalog's file is sparse and may grow up to this; more: NOSPC, appends go on until
+ * memory.tail is full. */
+#define CATALOG_MAP_BYTES (64ull << 30)
+/* Reads of the disk that wait for a thread. More: 503. */
+#define DISK_QUEUE_MAX 16384
+#define DISK_THREADS 2
+/* A stream that nobody used for so long leaves memory; the catalog has it. */
+#define STREAM_IDLE_MS 60000
+
 /* Entries and bytes handed to a reader in one visit of the vnode. */
 #define READ_VISIT_ENTRIES 256
 #define READ_VISIT_BYTES (1u << 20)

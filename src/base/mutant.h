@@ -26,6 +26,11 @@
     X(repeat_at_once, "a repeated append is answered before the first one is on disk")             \
     X(no_keys_at_replay, "idempotency keys are forgotten at a start")                              \
     X(no_trim_at_replay, "truncating and deleting are forgotten at a start")                       \
+    X(release_before_commit, "segments are released before the catalog has what was in them")      \
+    X(take_without_barrier, "a checkpoint does not wait for what is on its way to the disk")       \
+    X(give_back_before_commit, "a checkpoint drops events before they are committed")              \
+    X(no_keys_at_checkpoint, "a checkpoint forgets the idempotency keys")                          \
+    X(no_trim_at_checkpoint, "a checkpoint saves low as it was created")                           \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {

@@ -21,6 +21,7 @@
 #include "base/metrics.h"
 #include "base/mutant.h"
 #include "core/iorio.h"
+#include "core/load.h"
 #include "core/stream_keys.h"
 #include "rt/clock.h"
 #include "rt/rand.h"
@@ -116,16 +117,21 @@ static enum ior_err create_stream(struct append *a)
     return stream_add(t, bucket_of(a), stream_of(a), a->hash, uid, &a->stream);
 }
 
-static void place_items(struct append *a)
+/* Returns the bytes of all payloads. */
+static uint64_t place_items(struct append *a)
 {
     struct ior_blob *b = a->record.items;
     struct ior_slice items = ior_slice(b->data, b->size_bytes);
     uint64_t id = a->first_id;
+    uint64_t payload_bytes = 0;
     size_t pos = 0;
     struct item it;
-    while (item_next(items, &pos, &it) == IOR_OK)
+    while (item_next(items, &pos, &it) == IOR_OK) {
         item_set_place(b->data + it.offset_bytes, a->stream->uid, id++, a->stream->reserved_low);
+        payload_bytes += it.payload.size_bytes;
+    }
     IOR_ASSERT(id == a->last_id + 1);
+    return payload_bytes;
 }
 
 static enum ior_err remember(struct append *a, uint64_t wall_ms)
@@ -153,16 +159,18 @@ static enum ior_err reserve_and_propose(struct append *a)
     a->time_ms = MUTANT(time_goes_back) ? wall_ms : stream_next_time_ms(s, wall_ms);
     a->first_id = s->reserved + 1;
     a->last_id = s->reserved + a->count;
+    uint64_t payload_bytes = 0;
     if (err == IOR_OK && a->key.size_bytes > 0) err = remember(a, wall_ms);
     if (err == IOR_OK) {
-        place_items(a);
+        payload_bytes = place_items(a);
         a->op.proposal.record = &a->record;
         a->op.proposal.time_ms = a->time_ms;
-        err = group_propose(&a->vnode->group, &a->op.proposal);
+        err = vnode_propose(a->vnode, &a->op);
     }
     if (err == IOR_OK) {
         s->reserved = a->last_id;
         s->reserved_time_ms = a->time_ms;
+        s->reserved_bytes += payload_bytes;
         s->reserved_deleted = false;
     } else if (is_new) {
         stream_remove_uncommitted(&a->vnode->streams, s);
@@ -213,7 +221,13 @@ static void vnode_append(struct msg *m)
 {
     struct append *a = IOR_CONTAINER(m, struct append, msg);
     IOR_ASSERT(strand_inside(&a->vnode->strand));
-    a->stream = stream_find(&a->vnode->streams, bucket_of(a), stream_of(a), a->hash);
+    struct found found = vnode_find(a->vnode, &a->msg, bucket_of(a), stream_of(a), a->hash);
+    if (found.parked) return;
+    if (found.err != IOR_OK) {
+        answer(a, found.err);
+        return;
+    }
+    a->stream = found.stream;
     if (answer_again(a)) return;
     if (!expectation_holds(a)) {
         a->last_id = a->stream == NULL ? 0 : a->stream->reserved;
@@ -244,22 +258,20 @@ static void on_apply(struct vnode *vn, struct vnode_op *op)
     struct stream *s = a->stream;
     if (a->record.create != NULL) {
         stream_commit(&vn->streams, s);
-        uint64_t n = atomic_fetch_add(&vn->node->stream_count, 1) + 1;
-        metric_gauge_set(METRIC_streams, (int64_t)n);
     }
-    if (s->deleted) stream_relist(s);
+    stream_set_deleted(s, false);
     struct ior_blob *b = a->record.items;
     struct ior_slice items = ior_slice(b->data, b->size_bytes);
     size_t pos = 0;
     uint64_t payload_bytes = 0;
     struct item it;
     while (item_next(items, &pos, &it) == IOR_OK) {
-        stream_push(s, b, &it, a->time_ms);
+        stream_push(s, b, &it, a->time_ms, a->op.proposal.index);
         payload_bytes += it.payload.size_bytes;
     }
     IOR_ASSERT(s->high == a->last_id);
-    atomic_fetch_add(&vn->node->tail_bytes,
-                     ior_blob_cost(b) + (uint64_t)a->count * sizeof(struct tail_entry));
+    stream_changed(&vn->streams, s, a->op.proposal.index);
+    atomic_fetch_add(&vn->node->memory.tail_bytes, stream_record_cost(b, a->count));
     metric_add(METRIC_append_events, a->count);
     metric_add(METRIC_append_bytes, payload_bytes);
     metric_add(METRIC_append_records, 1);
@@ -285,7 +297,8 @@ enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb)
         metric_add(METRIC_append_refused, 1);
         return IOR_E_INFLIGHT;
     }
-    if (atomic_load(&n->tail_bytes) + inflight + bytes > n->params.tail_bytes_max) {
+    if (atomic_load(&n->memory.tail_bytes) + inflight + bytes > n->params.tail_bytes_max ||
+        atomic_load_explicit(&n->journal_over, memory_order_relaxed)) {
         metric_add(METRIC_append_refused, 1);
         return IOR_E_TAILFULL;
     }

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "cluster/group.h"
 #include "core/node.h"
+#include "rt/job.h"
 
 /* A bucket: 1..255 bytes; a stream: 1..1,024 bytes; UTF-8 without control characters,
  * not . or .. */
@@ -92,7 +93,10 @@ struct trim {
     struct worker *origin; /* private */
     trim_cb cb;            /* private */
     uint64_t hash;         /* private */
-    uint64_t new_low;      /* private */
+    struct job job;        /* private, like what follows: payload bytes of ids on the disk */
+    uint64_t sum_uid, sum_from, sum_to, sum_bytes;
+    uint64_t dropped_bytes;
+    unsigned sums;
 
     bool all;         /* in: every event goes and the name leaves the lists; ids go on */
     uint64_t to;      /* in, unless all: events up to this id go */
@@ -130,11 +134,16 @@ typedef void (*read_cb)(struct read *r);
 enum read_from { READ_LAST, READ_FROM_ID, READ_FROM_END };
 
 struct read {
-    struct msg msg;        /* private */
-    struct vnode *vnode;   /* private */
-    struct worker *origin; /* private */
-    read_cb cb;            /* private */
-    uint64_t hash;         /* private */
+    struct msg msg;                         /* private */
+    struct job job;                         /* private */
+    struct node *node;                      /* private */
+    struct vnode *vnode;                    /* private */
+    struct worker *origin;                  /* private */
+    read_cb cb;                             /* private */
+    uint64_t hash;                          /* private */
+    uint64_t disk_uid, disk_from, disk_low; /* private: what the disk is asked for */
+    size_t disk_max;                        /* private */
+    enum ior_err disk_err;                  /* private */
 
     enum read_from how; /* in: the last `limit`; from id `from`; from High - `from` + 1 */
     uint64_t from;      /* in */
@@ -143,6 +152,7 @@ struct read {
     void *user_ptr;     /* the caller's */
     uint64_t user[2];   /* the caller's */
 
+    enum ior_err err;         /* out: OK, BUSY, NOMEM, CLOSING, IO, CORRUPT (logged) */
     bool exists;              /* out: something was ever appended */
     uint64_t low;             /* out: API.md Iorio-Low */
     uint64_t high;            /* out */
@@ -171,6 +181,7 @@ void read_free(struct read *r);
 struct list_name {
     size_t offset_bytes; /* in names */
     uint32_t size_bytes;
+    bool deleted; /* private: on the way it hides what the catalog says */
     uint64_t low, high, bytes, events;
 };
 
@@ -178,13 +189,16 @@ struct list;
 typedef void (*list_cb)(struct list *l);
 
 struct list {
-    struct msg msg;        /* private */
-    struct node *node;     /* private */
-    struct worker *origin; /* private */
-    list_cb cb;            /* private */
-    unsigned vnode;        /* private: the one being visited */
-    struct ior_buf at;     /* private: last name seen in it */
-    size_t taken;          /* private: from it */
+    struct msg msg;           /* private */
+    struct node *node;        /* private */
+    struct worker *origin;    /* private */
+    list_cb cb;               /* private */
+    unsigned vnode;           /* private: the one being visited */
+    struct ior_buf at;        /* private: last name seen in it */
+    size_t taken;             /* private: from it */
+    struct job job;           /* private */
+    struct list_name *hidden; /* private: deleted streams of buckets, as bucket and stream */
+    size_t hidden_count, hidden_room;
 
     bool buckets;          /* in: list buckets; else the streams of `bucket` */
     struct ior_buf bucket; /* in */
@@ -195,7 +209,7 @@ struct list {
     void *user_ptr;        /* the caller's */
     uint64_t user[2];      /* the caller's */
 
-    enum ior_err err;       /* out: OK, NOMEM, BUSY */
+    enum ior_err err;       /* out: OK, NOMEM, BUSY, CLOSING, IO, CORRUPT (logged) */
     bool more;              /* out: there are further names */
     struct ior_buf names;   /* out: bytes of all names */
     struct list_name *rows; /* out: sorted, without doubles */
@@ -203,6 +217,11 @@ struct list {
     size_t room;            /* private */
 };
 
+/* list_merge.c, private: what is in memory and what the catalog has, into rows. Disk pool. */
+void list_merge(struct list *l);
+/* list.c, private. False: no memory (l->err). */
+bool list_add(struct list *l, struct list_name **rows, size_t *count, size_t *room,
+              const struct list_name *what, struct ior_slice name);
 IOR_MUST_CHECK enum ior_err list_new(struct list **ret);
 IOR_MUST_CHECK enum ior_err iorio_list(struct node *n, struct list *l, list_cb cb);
 static inline struct ior_slice list_name_at(const struct list *l, size_t i)

@@ -1,9 +1,10 @@
-/* src/core/list.c - sorted names over all vnodes.
- * Happy path: visit the vnodes one after the other; each gives its first `limit`
- * names behind `after` (LIST_VISIT_NAMES a visit, so that no strand is held for
- * long); then sort, drop doubles, cut to `limit`. Asking each vnode for `limit`
- * names makes the first `limit` of the union exact.
- * Failure modes: NOMEM and BUSY end it with that error. */
+/* src/core/list.c - sorted names over all vnodes and the catalog.
+ * Happy path: visit the vnodes one after the other; each gives its first `limit` names behind
+ * `after` that are in memory, and the deleted ones between them (LIST_VISIT_NAMES a visit, so
+ * that no strand is held for long); then a thread of the disk pool merges them with the names in
+ * the catalog (list_merge.c). What is in memory is newer and wins. Asking each vnode for
+ * `limit` names makes the first `limit` of the union exact.
+ * Failure modes: NOMEM, BUSY and errors of the catalog end it. */
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -30,70 +31,86 @@ void list_free(struct list *l)
     ior_buf_done(&l->prefix);
     ior_buf_done(&l->names);
     free(l->rows);
+    free(l->hidden);
     free(l);
 }
 
-/* qsort_r would do; the names are elsewhere, so a comparison needs them. */
-static int by_name(const void *a, const void *b, void *names)
+static void end(struct list *l)
 {
-    const struct list_name *x = a;
-    const struct list_name *y = b;
-    const uint8_t *base = names;
-    return ior_slice_cmp(ior_slice(base + x->offset_bytes, x->size_bytes),
-                         ior_slice(base + y->offset_bytes, y->size_bytes));
+    if (l->err != IOR_OK) l->count = 0;
+    l->cb(l);
+}
+
+static void merge(struct job *j)
+{
+    list_merge(IOR_CONTAINER(j, struct list, job));
+}
+
+static void merged(struct job *j)
+{
+    end(IOR_CONTAINER(j, struct list, job));
 }
 
 static void finish(struct list *l)
 {
-    if (l->count > 1) qsort_r(l->rows, l->count, sizeof *l->rows, by_name, l->names.data);
-    size_t kept = 0;
-    for (size_t i = 0; i < l->count; i++) {
-        if (kept > 0 && ior_slice_eq(list_name_at(l, kept - 1), list_name_at(l, i))) {
-            l->rows[kept - 1].events += l->rows[i].events;
-            l->rows[kept - 1].bytes += l->rows[i].bytes;
-            continue;
-        }
-        l->rows[kept++] = l->rows[i];
-    }
-    l->more = kept > l->limit;
-    l->count = l->more ? l->limit : kept;
-    l->cb(l);
+    l->job.work = merge;
+    l->job.done = merged;
+    l->err = job_submit(l->node->params.disk_jobs, &l->job);
+    if (l->err != IOR_OK) end(l);
 }
 
-static void fail(struct list *l, enum ior_err err)
+bool list_add(struct list *l, struct list_name **rows, size_t *count, size_t *room,
+              const struct list_name *what, struct ior_slice name)
 {
-    l->err = err;
-    l->count = 0;
-    l->cb(l);
-}
-
-static void add_row(struct list *l, struct ior_slice name, const struct stream *s)
-{
-    if (l->count == l->room) {
-        size_t room = l->room == 0 ? 64 : l->room * 2;
-        struct list_name *rows = realloc(l->rows, room * sizeof *rows);
-        if (rows == NULL) {
+    if (*count == *room) {
+        size_t more = *room == 0 ? 64 : *room * 2;
+        struct list_name *grown = realloc(*rows, more * sizeof *grown);
+        if (grown == NULL) {
             l->err = IOR_E_NOMEM;
-            return;
+            return false;
         }
-        l->rows = rows;
-        l->room = room;
+        *rows = grown;
+        *room = more;
     }
-    l->rows[l->count] = (struct list_name){
-        .offset_bytes = l->names.size_bytes,
-        .size_bytes = (uint32_t)name.size_bytes,
-        .low = s == NULL ? 0 : s->low,
-        .high = s == NULL ? 0 : s->high,
-        .bytes = s == NULL ? 0 : s->bytes,
-        .events = s == NULL ? 0 : stream_count(s),
-    };
+    struct list_name *row = &(*rows)[*count];
+    *row = *what;
+    row->offset_bytes = l->names.size_bytes;
+    row->size_bytes = (uint32_t)name.size_bytes;
     ior_buf_add_slice(&l->names, name);
     if (ior_buf_failed(&l->names)) {
         l->err = IOR_E_NOMEM;
+        return false;
+    }
+    ++*count;
+    return true;
+}
+
+static void add_stream(struct list *l, const struct stream *s)
+{
+    const struct list_name row = {.deleted = s->deleted,
+                                  .low = s->low,
+                                  .high = s->high,
+                                  .bytes = s->bytes,
+                                  .events = stream_count(s)};
+    if (list_add(l, &l->rows, &l->count, &l->room, &row, stream_name(s)) && !s->deleted) l->taken++;
+}
+
+/* A bucket without a live stream in this vnode: those that were deleted may still be in the
+ * catalog, and must not make it look alive. Their names are bucket, zero byte, stream. */
+static void add_bucket(struct list *l, const struct bucket *b)
+{
+    static const struct list_name row = {0};
+    if (b->live > 0) {
+        if (list_add(l, &l->rows, &l->count, &l->room, &row, bucket_name(b))) l->taken++;
         return;
     }
-    l->count++;
-    l->taken++;
+    for (size_t i = 0; i < b->count; i++) {
+        if (!list_add(l, &l->hidden, &l->hidden_count, &l->hidden_room, &row, bucket_name(b)))
+            return;
+        ior_buf_add_char(&l->names, 0);
+        ior_buf_add_slice(&l->names, stream_name(b->streams[i]));
+        l->hidden[l->hidden_count - 1].size_bytes += 1u + b->streams[i]->name_bytes;
+    }
 }
 
 /* True: this name and those behind it no longer begin with the prefix. */
@@ -123,8 +140,10 @@ static bool take_names(struct list *l, const struct stream_table *t)
         if (past_prefix(l, name) || l->taken > l->limit) return false;
         ior_buf_clear(&l->at);
         ior_buf_add_slice(&l->at, name);
-        bool empty_bucket = l->buckets && t->buckets[i]->count == 0;
-        if (!empty_bucket && wanted(l, name)) add_row(l, name, l->buckets ? NULL : b->streams[i]);
+        if (wanted(l, name)) {
+            if (l->buckets) add_bucket(l, t->buckets[i]);
+            if (!l->buckets) add_stream(l, b->streams[i]);
+        }
         if (l->err != IOR_OK || ior_buf_failed(&l->at)) return false;
         if (n >= LIST_VISIT_NAMES) return true;
     }
@@ -159,7 +178,7 @@ static void vnode_list(struct msg *m)
 static void visit_next(struct list *l)
 {
     if (l->err != IOR_OK) {
-        fail(l, l->err);
+        end(l);
         return;
     }
     if (l->vnode == l->node->params.ring_size) {
@@ -168,7 +187,10 @@ static void visit_next(struct list *l)
     }
     l->msg.run = vnode_list;
     enum ior_err err = strand_post(&l->node->vnodes[l->vnode].strand, &l->msg);
-    if (err != IOR_OK) fail(l, err);
+    if (err != IOR_OK) {
+        l->err = err;
+        end(l);
+    }
 }
 
 enum ior_err iorio_list(struct node *n, struct list *l, list_cb cb)

@@ -1,7 +1,8 @@
 /* src/core/node.c - opening and closing a node.
- * Happy path: identity, journal, meta and vnodes; every record of the journal goes
- * to its group (0: meta, n: partition n - 1); then the journal is made ready for
- * writing.
+ * Happy path: identity; the catalog says from which segment on the journal is needed and
+ * how far each group is saved; every record of the journal behind that goes to its group
+ * (0: meta, n: partition n - 1), with checkpoints on the way when memory.tail is half full;
+ * then the journal is made ready for writing. Streams are looked up when they are needed.
  * Failure modes: everything that is wrong with the data directory is an error
  * with a sentence; nothing is changed or deleted then. */
 #include "core/node.h"
@@ -10,8 +11,9 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/hash.h"
-#include "base/metrics.h"
+#include "core/checkpoint.h"
 #include "core/iorio.h"
 
 enum { NODE_MAGIC = 0x6e6f6465, NODE_ROUND_TICKS = 32 };
@@ -44,6 +46,17 @@ bool node_writable(struct node *n)
     return !journal_failed(n->journal) && !journal_full(n->journal);
 }
 
+uint64_t node_journal_bytes(struct node *n)
+{
+    uint64_t first = journal_first_segment(n->journal);
+    return (journal_active_segment(n->journal) + 1 - first) * n->params.segment_bytes;
+}
+
+uint64_t node_catalog_bytes(struct node *n)
+{
+    return kv_file_bytes(n->kv);
+}
+
 static enum ior_err on_record(void *ctx, const struct record_head *head, struct ior_slice items,
                               struct ior_why *why)
 {
@@ -52,7 +65,56 @@ static enum ior_err on_record(void *ctx, const struct record_head *head, struct 
     if (head->group > n->params.ring_size)
         return ior_why_set(why, IOR_E_CORRUPT, "a record of group %u, but there are %u partitions",
                            head->group, n->params.ring_size);
-    return vnode_replay(&n->vnodes[head->group - 1], head, items, why);
+    enum ior_err err = vnode_replay(&n->vnodes[head->group - 1], head, items, why);
+    if (err != IOR_OK || atomic_load(&n->memory.tail_bytes) <= n->params.tail_bytes_max / 2)
+        return err;
+    return checkpoint_now(n->checkpoint, why);
+}
+
+/* ---- what the catalog remembers ---- */
+
+static enum ior_err restore_groups(struct node *n, struct kv_reader *r, struct ior_why *why)
+{
+    enum ior_err err = checkpoint_restore_meta(n->meta, r, why);
+    for (uint32_t i = 0; err == IOR_OK && i < n->params.ring_size; i++)
+        err = vnode_restore(&n->vnodes[i], r, why);
+    return err;
+}
+
+static enum ior_err restore_first(struct node *n, struct kv_reader *r, struct ior_why *why)
+{
+    struct ior_slice value;
+    n->first_segment = n->identity.has_journal ? 1 : 0;
+    enum ior_err err = catalog_get_meta(r, CHECKPOINT_META_FIRST, &value);
+    if (err == IOR_E_NOTFOUND) return IOR_OK;
+    if (err == IOR_OK && value.size_bytes != 8) err = IOR_E_CORRUPT;
+    if (err != IOR_OK)
+        return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+    n->first_segment = ior_get_u64(value.data);
+    return IOR_OK;
+}
+
+static enum ior_err in_snapshot(struct node *n, struct ior_why *why,
+                                enum ior_err (*fn)(struct node *n, struct kv_reader *r,
+                                                   struct ior_why *why))
+{
+    struct kv_reader *r = NULL;
+    enum ior_err err = fetch_reader_take(n->fetch, &r);
+    if (err != IOR_OK) return ior_why_set(why, err, "the catalog cannot be read");
+    err = fn(n, r, why);
+    fetch_reader_give(n->fetch, r);
+    return err;
+}
+
+/* ---- open and close ---- */
+
+static enum ior_err open_catalog(struct node *n, struct ior_why *why)
+{
+    const struct node_params *p = &n->params;
+    enum ior_err err = p->open_kv(p->open_kv_ctx, &n->kv, why);
+    if (err != IOR_OK) return err;
+    err = fetch_new(p->disk, n->kv, &n->fetch);
+    return err == IOR_OK ? err : ior_why_set(why, err, "out of memory");
 }
 
 static enum ior_err make_parts(struct node *n, struct ior_why *why)
@@ -61,8 +123,7 @@ static enum ior_err make_parts(struct node *n, struct ior_why *why)
     struct journal_params jp = {
         .disk = p->disk,
         .segment_bytes = p->segment_bytes,
-        /* Nothing is released before there are checkpoints: the first one must be there. */
-        .first_seq = n->identity.has_journal ? 1 : 0,
+        .first_seq = n->first_segment,
         .workers = p->workers,
         .worker_count = p->worker_count,
     };
@@ -75,7 +136,27 @@ static enum ior_err make_parts(struct node *n, struct ior_why *why)
     n->vnodes = calloc(p->ring_size, sizeof *n->vnodes);
     if (n->vnodes == NULL) return ior_why_set(why, IOR_E_NOMEM, "out of memory");
     for (uint32_t i = 0; i < p->ring_size; i++) vnode_init(&n->vnodes[i], n, i);
-    return IOR_OK;
+    err = checkpoint_new(n, &n->checkpoint);
+    return err == IOR_OK ? err : ior_why_set(why, err, "out of memory");
+}
+
+static enum ior_err open_parts(struct node *n, struct journal_replay_report *report,
+                               struct ior_why *why)
+{
+    const struct node_params *p = &n->params;
+    enum ior_err err = identity_open(p->disk, p->name, p->ring_size, &n->identity, why);
+    if (err == IOR_OK) err = open_catalog(n, why);
+    if (err == IOR_OK) err = in_snapshot(n, why, restore_first);
+    if (err == IOR_OK) err = make_parts(n, why);
+    if (err == IOR_OK) err = in_snapshot(n, why, restore_groups);
+    if (err == IOR_OK) err = journal_replay(n->journal, on_record, n, report, why);
+    if (err == IOR_OK) err = meta_start(n->meta, why);
+    if (err == IOR_OK) err = journal_start(n->journal, why);
+    if (err != IOR_OK) return err;
+    err = identity_set_journal(p->disk, &n->identity);
+    if (err != IOR_OK)
+        ior_why_set(why, err, "cannot write the file `identity`: %s", ior_err_reason(err));
+    return err;
 }
 
 enum ior_err node_open(const struct node_params *p, struct node **ret,
@@ -88,21 +169,14 @@ enum ior_err node_open(const struct node_params *p, struct node **ret,
     n->params = *p;
     n->dedupe.window_ms = p->dedupe_window_ms;
     n->dedupe.bytes_max = p->dedupe_bytes_max;
-    enum ior_err err = identity_open(p->disk, p->name, p->ring_size, &n->identity, why);
-    if (err == IOR_OK) err = make_parts(n, why);
-    if (err == IOR_OK) err = journal_replay(n->journal, on_record, n, report, why);
-    if (err == IOR_OK) err = meta_start(n->meta, why);
-    if (err == IOR_OK) err = journal_start(n->journal, why);
-    if (err == IOR_OK) {
-        err = identity_set_journal(p->disk, &n->identity);
-        if (err != IOR_OK)
-            ior_why_set(why, err, "cannot write the file `identity`: %s", ior_err_reason(err));
-    }
+    n->memory.history_bytes_max = p->history_bytes_max;
+    n->memory.history_items_max = p->history_items_max;
+    n->memory.history_stream_bytes_max = p->history_stream_bytes_max;
+    enum ior_err err = open_parts(n, report, why);
     if (err != IOR_OK) {
         node_close(n);
         return err;
     }
-    metric_gauge_set(METRIC_streams, (int64_t)atomic_load(&n->stream_count));
     *ret = n;
     return IOR_OK;
 }
@@ -111,11 +185,14 @@ void node_close(struct node *n)
 {
     if (n == NULL) return;
     IOR_CHECK_MAGIC(n, NODE_MAGIC);
+    checkpoint_free(n->checkpoint);
     for (uint32_t i = 0; n->vnodes != NULL && i < n->params.ring_size; i++)
         vnode_done(&n->vnodes[i]);
     free(n->vnodes);
     meta_free(n->meta);
     journal_free(n->journal);
+    fetch_free(n->fetch);
+    kv_close(n->kv);
     n->magic = 0;
     free(n);
 }

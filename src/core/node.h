@@ -6,18 +6,35 @@
 #include "base/limits.h"
 #include "cluster/meta.h"
 #include "core/vnode.h"
+#include "rt/job.h"
+#include "store/fetch.h"
 #include "store/identity.h"
 #include "store/journal.h"
+#include "store/kv.h"
+
+struct checkpoint;
 
 struct node_params {
     struct disk *disk; /* borrowed */
+    /* The catalog's file; the node closes it. kv_lmdb_open() or kv_sim_open(). */
+    enum ior_err (*open_kv)(void *ctx, struct kv **ret, struct ior_why *why);
+    void *open_kv_ctx;
+    struct job_queue *disk_jobs; /* borrowed: reads of the disk */
     const char *name;
     uint32_t ring_size;
     uint64_t segment_bytes;
+    uint64_t journal_bytes_max;
     uint64_t tail_bytes_max;
+    uint64_t history_bytes_max;
+    uint64_t history_items_max; /* of one stream, like the next */
+    uint64_t history_stream_bytes_max;
     uint64_t inflight_bytes_max;
     uint64_t dedupe_window_ms;
     uint64_t dedupe_bytes_max;
+    uint64_t chunk_items_max;
+    uint64_t chunk_bytes_max;
+    uint64_t small_bytes_max;
+    uint64_t stream_idle_ms; /* a stream that is not used for so long leaves memory */
     struct worker **workers;
     unsigned worker_count;
 };
@@ -26,14 +43,18 @@ struct node {
     uint32_t magic;
     struct node_params params;
     struct identity identity;
+    struct kv *kv;
+    struct fetch *fetch;
     struct journal *journal;
     struct meta *meta;    /* group 0 */
     struct vnode *vnodes; /* ring_size of them */
-    _Atomic uint64_t tail_bytes;
+    struct checkpoint *checkpoint;
+    struct stream_memory memory;
     _Atomic uint64_t inflight_bytes;
     struct dedupe_limits dedupe;
-    uint32_t tick_at; /* the vnode whose turn it is */
-    _Atomic uint64_t stream_count;
+    uint32_t tick_at;          /* the vnode whose turn it is */
+    uint64_t first_segment;    /* at the start: the catalog needs the journal from here on */
+    _Atomic bool journal_over; /* the journal is larger than journal_bytes_max */
 };
 
 /* Reads everything back. Errors with *why: CORRUPT, VERSION, FOREIGN, NOSPC, IO... */
@@ -50,3 +71,6 @@ struct vnode *node_route(struct node *n, struct ior_slice bucket, struct ior_sli
                          uint64_t *ret_hash);
 /* Writes may be taken (API.md /readyz)? */
 bool node_writable(struct node *n);
+/* Bytes of the segments that are needed; of the catalog's file. */
+uint64_t node_journal_bytes(struct node *n);
+uint64_t node_catalog_bytes(struct node *n);

@@ -1,13 +1,20 @@
-/* src/core/read.c - reading events, one bounded visit of the vnode at a time.
- * Happy path: inside the strand the wanted range is cut to what is kept, and
- * references to the events are taken; the caller's worker gets them. A long read
- * is many visits (`next`, `left`), so neither the strand nor memory is held. */
+/* src/core/read.c - reading events, one bounded visit at a time.
+ * Happy path: inside the strand the wanted range is cut to what is kept. What is in memory
+ * is taken as references; what is on the disk is read by a thread of the disk pool, a block
+ * of a chunk or a small stream, without the strand. A long read is many visits (`next`,
+ * `left`), so neither the strand nor memory is held.
+ * Failure modes: events that retention removed while the disk was asked are looked for once
+ * more from the strand, which knows the new low; what is not there although low has not
+ * moved is CORRUPT. A read that cannot be done says so in `err`, and gives no events. */
 #include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "core/iorio.h"
+#include "core/load.h"
+#include "store/fetch.h"
 
 enum ior_err read_new(struct ior_slice bucket, struct ior_slice stream, struct read **ret)
 {
@@ -85,24 +92,9 @@ static void run_cb(struct msg *m)
     r->cb(r);
 }
 
-static void vnode_read(struct msg *m)
+static void answer(struct read *r, enum ior_err err)
 {
-    struct read *r = IOR_CONTAINER(m, struct read, msg);
-    IOR_ASSERT(strand_inside(&r->vnode->strand));
-    struct ior_slice bucket = ior_slice(r->names, r->bucket_bytes);
-    struct ior_slice name = ior_slice(r->names + r->bucket_bytes, r->stream_bytes);
-    struct stream *s = stream_find(&r->vnode->streams, bucket, name, r->hash);
-    r->exists = s != NULL && s->committed;
-    r->low = r->exists ? s->low : 1;
-    r->high = r->exists ? s->high : 0;
-    r->left = r->limit;
-    r->next = 0;
-    if (r->exists && r->limit > 0) {
-        uint64_t from = first_wanted(r);
-        uint64_t to = r->to < r->high ? r->to : r->high;
-        if (from <= to && to - from >= r->limit) to = from + r->limit - 1;
-        if (from <= to) take_events(r, s, from, to);
-    }
+    r->err = err;
     metric_add(METRIC_read_events, r->count);
     r->msg.run = run_cb;
     if (r->origin == worker_current()) {
@@ -110,6 +102,118 @@ static void vnode_read(struct msg *m)
     } else {
         worker_post(r->origin, &r->msg);
     }
+}
+
+/* ---- from the disk ---- */
+
+static void take_entries(struct read *r, const struct chunk_entry *entries, size_t count,
+                         struct ior_blob *blob)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct item *it = &entries[i].item;
+        if (i > 0 && bytes + it->payload.size_bytes > READ_VISIT_BYTES) break;
+        bytes += it->payload.size_bytes;
+        r->events[r->count++] = (struct event_out){
+            .blob = ior_blob_ref(blob),
+            .payload = it->payload,
+            .id = it->seqnum,
+            .time_ms = entries[i].time_ms,
+            .json = (it->flags & ITEM_FLAG_JSON) != 0,
+        };
+    }
+}
+
+static void read_disk(struct job *j)
+{
+    struct read *r = IOR_CONTAINER(j, struct read, job);
+    struct chunk_entry entries[READ_VISIT_ENTRIES];
+    struct ior_blob *blob = NULL;
+    struct ior_why why;
+    size_t count = 0;
+    IOR_ASSERT(r->disk_max > 0 && r->disk_max <= READ_VISIT_ENTRIES && r->disk_max <= r->room);
+    r->disk_err = fetch_events(r->node->fetch, r->vnode->partition, r->disk_uid, r->disk_from,
+                               entries, r->disk_max, &count, &blob, &why);
+    if (r->disk_err == IOR_OK) {
+        take_entries(r, entries, count, blob);
+        ior_blob_unref(blob);
+    } else if (r->disk_err != IOR_E_NOTFOUND) {
+        LOG_ERROR("read", "cannot read", "err=%s: %s", ior_err_name(r->disk_err), why.text);
+    }
+}
+
+static void vnode_read(struct msg *m);
+
+static void read_disk_done(struct job *j)
+{
+    struct read *r = IOR_CONTAINER(j, struct read, job);
+    if (r->disk_err == IOR_E_NOTFOUND) { /* retention was faster; the strand knows better */
+        r->msg.run = vnode_read;
+        strand_post_completion(&r->vnode->strand, &r->msg);
+        return;
+    }
+    if (r->disk_err == IOR_OK) {
+        r->next = r->count < r->left ? r->disk_from + r->count : 0;
+        r->left -= r->count;
+    }
+    answer(r, r->disk_err);
+}
+
+/* So many ids from `from` on are wanted; those below first_in_memory are on the disk. */
+static void ask_disk(struct read *r, const struct stream *s, uint64_t from, uint64_t to)
+{
+    bool asked = r->disk_err == IOR_E_NOTFOUND && r->disk_uid == s->uid && r->disk_from == from &&
+                 r->disk_low == s->low;
+    if (asked) {
+        LOG_ERROR("read", "missing",
+                  "partition=%u uid=%016llx id=%llu: the catalog has no place "
+                  "for it, but low is %llu",
+                  r->vnode->partition, (unsigned long long)s->uid, (unsigned long long)from,
+                  (unsigned long long)s->low);
+        answer(r, IOR_E_CORRUPT);
+        return;
+    }
+    uint64_t count = s->first - from;
+    if (count > to - from + 1) count = to - from + 1;
+    r->disk_uid = s->uid;
+    r->disk_from = from;
+    r->disk_low = s->low;
+    r->disk_max = count < r->room ? (size_t)count : r->room;
+    r->left = to - from + 1;
+    r->job.work = read_disk;
+    r->job.done = read_disk_done;
+    metric_add(METRIC_read_disk, 1);
+    enum ior_err err = job_submit(r->node->params.disk_jobs, &r->job);
+    if (err != IOR_OK) answer(r, err);
+}
+
+/* ---- in the strand ---- */
+
+static void vnode_read(struct msg *m)
+{
+    struct read *r = IOR_CONTAINER(m, struct read, msg);
+    IOR_ASSERT(strand_inside(&r->vnode->strand));
+    struct ior_slice bucket = ior_slice(r->names, r->bucket_bytes);
+    struct ior_slice name = ior_slice(r->names + r->bucket_bytes, r->stream_bytes);
+    struct found found = vnode_find(r->vnode, m, bucket, name, r->hash);
+    if (found.parked) return;
+    const struct stream *s = found.stream;
+    r->exists = s != NULL && s->committed;
+    r->low = r->exists ? s->low : 1;
+    r->high = r->exists ? s->high : 0;
+    r->left = r->limit;
+    r->next = 0;
+    if (found.err == IOR_OK && r->exists && r->limit > 0) {
+        uint64_t from = first_wanted(r);
+        uint64_t to = r->to < r->high ? r->to : r->high;
+        if (from <= to && to - from >= r->limit) to = from + r->limit - 1;
+        if (from <= to && from < s->first) {
+            ask_disk(r, s, from, to);
+            return;
+        }
+        if (from <= to) take_events(r, s, from, to);
+    }
+    answer(r, found.err);
 }
 
 enum ior_err iorio_read(struct node *n, struct read *r, read_cb cb)
@@ -125,7 +229,9 @@ enum ior_err iorio_read(struct node *n, struct read *r, read_cb cb)
         r->room = room;
     }
     r->origin = worker_current();
+    r->node = n;
     r->cb = cb;
+    r->disk_err = IOR_OK;
     r->vnode = node_route(n, ior_slice(r->names, r->bucket_bytes),
                           ior_slice(r->names + r->bucket_bytes, r->stream_bytes), &r->hash);
     r->msg.run = vnode_read;

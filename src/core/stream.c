@@ -10,8 +10,6 @@
 #include "base/limits.h"
 #include "core/stream_keys.h"
 
-enum { TRIM_GAP_MIN = 64 };
-
 struct name_key {
     struct ior_slice bucket;
     struct ior_slice name;
@@ -29,16 +27,27 @@ static bool same_uid(const void *object, const void *key)
     return ((const struct stream *)object)->uid == *(const uint64_t *)key;
 }
 
-void stream_table_init(struct stream_table *t, struct dedupe_limits *dedupe)
+void stream_table_init(struct stream_table *t, struct dedupe_limits *dedupe,
+                       struct stream_memory *memory)
 {
-    *t = (struct stream_table){.dedupe = dedupe};
+    *t = (struct stream_table){.dedupe = dedupe, .memory = memory};
+    ior_ring_init(&t->dirty);
+    ior_ring_init(&t->taking);
+    ior_ring_init(&t->used);
+    ior_ring_init(&t->history);
 }
 
 static void stream_free(struct stream_table *t, struct stream *s)
 {
+    IOR_ASSERT(!s->taken);
     stream_keys_free(t, s);
-    for (uint64_t id = s->low; id <= s->high; id++) ior_blob_unref(s->entries[id - s->base].blob);
-    free(s->entries);
+    stream_drop_events(t, s);
+    ior_ring_remove(&s->dirty);
+    ior_ring_remove(&s->used);
+    if (s->committed) {
+        atomic_fetch_sub(&t->memory->history_bytes, stream_row_cost(s));
+        atomic_fetch_sub(&t->memory->streams, 1);
+    }
     free(s);
 }
 
@@ -166,7 +175,7 @@ enum ior_err stream_add(struct stream_table *t, struct ior_slice bucket, struct 
     s->bucket = b;
     s->hash = hash;
     s->uid = uid;
-    s->low = s->base = s->reserved_low = 1;
+    s->low = s->base = s->first = s->reserved_low = 1;
     s->name_bytes = (uint16_t)name.size_bytes;
     memcpy(s->name, name.data, name.size_bytes);
     err = ior_map_add(&t->by_name, hash, s);
@@ -184,52 +193,58 @@ enum ior_err stream_add(struct stream_table *t, struct ior_slice bucket, struct 
     return IOR_OK;
 }
 
-/* stream_add made the room, for every stream of the bucket. */
-static void list_stream(struct stream *s)
+void stream_commit(struct stream_table *t, struct stream *s)
 {
     struct bucket *b = s->bucket;
+    IOR_ASSERT(!s->committed);
     IOR_ASSERT(b->count < b->uses && b->count < b->room);
     size_t at = bucket_seek(b, stream_name(s));
     memmove(b->streams + at + 1, b->streams + at, (b->count - at) * sizeof(void *));
     b->streams[at] = s;
     b->count++;
-}
-
-void stream_commit(struct stream_table *t, struct stream *s)
-{
-    (void)t;
-    IOR_ASSERT(!s->committed);
-    list_stream(s);
     s->committed = true;
+    b->live += s->deleted ? 0 : 1;
+    t->count++;
+    atomic_fetch_add(&t->memory->streams, 1);
+    ior_ring_add_last(&t->used, &s->used);
+    atomic_fetch_add(&t->memory->history_bytes, stream_row_cost(s));
 }
 
-void stream_unlist(struct stream *s)
+void stream_set_deleted(struct stream *s, bool deleted)
 {
-    IOR_ASSERT(s->committed && !s->deleted);
+    if (s->deleted == deleted) return;
+    s->deleted = deleted;
+    if (s->committed) s->bucket->live = deleted ? s->bucket->live - 1 : s->bucket->live + 1;
+}
+
+static void forget(struct stream_table *t, struct stream *s)
+{
+    struct bucket *b = s->bucket;
+    ior_map_remove(&t->by_name, s->hash, s);
+    ior_map_remove(&t->by_uid, s->uid, s);
+    stream_free(t, s);
+    b->uses--;
+    drop_if_unused(t, b);
+}
+
+void stream_leave(struct stream_table *t, struct stream *s)
+{
+    IOR_ASSERT(s->committed && !s->taken && ior_ring_empty(&s->dirty) && s->keys == NULL);
+    IOR_ASSERT(s->reserved == s->high && s->saved == s->high);
     struct bucket *b = s->bucket;
     size_t after = bucket_seek(b, stream_name(s));
     IOR_ASSERT(after > 0 && b->streams[after - 1] == s);
     memmove(b->streams + after - 1, b->streams + after, (b->count - after) * sizeof(void *));
     b->count--;
-    s->deleted = true;
-}
-
-void stream_relist(struct stream *s)
-{
-    IOR_ASSERT(s->committed && s->deleted);
-    list_stream(s);
-    s->deleted = false;
+    b->live -= s->deleted ? 0 : 1;
+    t->count--;
+    forget(t, s);
 }
 
 void stream_remove_uncommitted(struct stream_table *t, struct stream *s)
 {
     IOR_ASSERT(!s->committed && s->high == 0);
-    ior_map_remove(&t->by_name, s->hash, s);
-    ior_map_remove(&t->by_uid, s->uid, s);
-    struct bucket *b = s->bucket;
-    stream_free(t, s);
-    b->uses--;
-    drop_if_unused(t, b);
+    forget(t, s);
 }
 
 /* One uncommitted stream, or NULL; on the way every reservation is dropped. */
@@ -242,6 +257,7 @@ static struct stream *drop_and_find_uncommitted(struct stream_table *t)
         s->reserved = s->high;
         s->reserved_time_ms = s->time_ms;
         s->reserved_low = s->low;
+        s->reserved_bytes = s->bytes;
         s->reserved_deleted = s->deleted;
         stream_keys_drop_above(t, s, s->high);
         if (!s->committed) found = s;
@@ -254,75 +270,4 @@ void stream_table_drop_reserved(struct stream_table *t)
     struct stream *s;
     /* Removing moves slots: look again. */
     while ((s = drop_and_find_uncommitted(t)) != NULL) stream_remove_uncommitted(t, s);
-}
-
-enum ior_err stream_reserve_room(struct stream *s, size_t more)
-{
-    size_t need = (size_t)(s->reserved + 1 - s->base) + more;
-    if (need <= s->entries_room) return IOR_OK;
-    size_t room = s->entries_room == 0 ? 1 : s->entries_room;
-    while (room < need) room *= 2;
-    struct tail_entry *entries = realloc(s->entries, room * sizeof *entries);
-    if (entries == NULL) return IOR_E_NOMEM;
-    s->entries = entries;
-    s->entries_room = room;
-    return IOR_OK;
-}
-
-void stream_push(struct stream *s, struct ior_blob *blob, const struct item *it, uint64_t time_ms)
-{
-    IOR_ASSERT(it->seqnum == s->high + 1);
-    size_t at = (size_t)(s->high + 1 - s->base);
-    IOR_ASSERT(at < s->entries_room);
-    IOR_ASSERT(it->offset_bytes <= UINT32_MAX);
-    s->entries[at] = (struct tail_entry){
-        .blob = ior_blob_ref(blob),
-        .offset_bytes = (uint32_t)it->offset_bytes,
-        .payload_bytes = (uint32_t)it->payload.size_bytes,
-        .time_ms = time_ms,
-    };
-    s->high = it->seqnum;
-    if (s->reserved < s->high) s->reserved = s->high;
-    s->time_ms = time_ms;
-    if (s->reserved_time_ms < time_ms) s->reserved_time_ms = time_ms;
-    s->bytes += it->payload.size_bytes;
-}
-
-const struct tail_entry *stream_entry(const struct stream *s, uint64_t id)
-{
-    IOR_ASSERT(id >= s->low && id <= s->high);
-    return &s->entries[id - s->base];
-}
-
-/* Move what is kept to the front when most of the array is gone. */
-static void close_gap(struct stream *s)
-{
-    uint64_t gone = s->low - s->base;
-    uint64_t kept = stream_count(s);
-    if (gone < TRIM_GAP_MIN || gone < kept) return;
-    memmove(s->entries, s->entries + gone, (size_t)kept * sizeof *s->entries);
-    s->base = s->low;
-    size_t room = (size_t)(s->reserved + 1 - s->base);
-    if (room < TRIM_GAP_MIN) room = TRIM_GAP_MIN;
-    if (room > s->entries_room / 2) return;
-    struct tail_entry *entries = realloc(s->entries, room * sizeof *entries);
-    if (entries == NULL) return; /* it stays larger than it must be */
-    s->entries = entries;
-    s->entries_room = room;
-}
-
-uint64_t stream_trim(struct stream *s, uint64_t low)
-{
-    IOR_ASSERT(low >= s->low && low <= s->high + 1);
-    uint64_t bytes = 0;
-    for (; s->low < low; s->low++) {
-        struct tail_entry *e = &s->entries[s->low - s->base];
-        bool last_of_record = s->low == s->high || e[1].blob != e->blob;
-        bytes += sizeof *e + (last_of_record ? ior_blob_cost(e->blob) : 0);
-        s->bytes -= e->payload_bytes;
-        ior_blob_unref(e->blob);
-    }
-    if (s->reserved_low < low) s->reserved_low = low;
-    close_gap(s);
-    return bytes;
 }

@@ -3,20 +3,27 @@
  * everything that was proposed before it is covered; a LOW or DELETE item goes
  * through the log; when it is committed the events leave the tail and nobody sees
  * them any more. A deleted stream keeps its row: its ids go on.
+ * The record says how many payload bytes go, so that a replay need not look for them; where
+ * they are on the disk the disk pool adds them up first.
  * Failure modes: as of an append. Nothing to do is answered OK, but not before
  * what it was judged by is committed. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
 #include "core/iorio.h"
+#include "core/load.h"
 #include "rt/clock.h"
+#include "store/fetch.h"
 
 /* What one that waits for the disk takes, at most about: counted like the appends, so that
  * memory.inflight bounds them too and a stop waits for them. */
+enum { TRIM_SUMS_MAX = 8 };
 enum { TRIM_BYTES = sizeof(struct trim) + BUCKET_BYTES_MAX + STREAM_BYTES_MAX + 128 };
 
 static struct ior_slice bucket_of(const struct trim *t)
@@ -58,11 +65,7 @@ static void run_cb(struct msg *m)
 static void answer(struct trim *t, enum ior_err err)
 {
     atomic_fetch_sub(&t->node->inflight_bytes, TRIM_BYTES);
-    const struct stream *s = t->stream;
-    bool there = s != NULL && s->committed;
     t->err = err;
-    t->low = there ? s->low : 1;
-    t->high = there ? s->high : 0;
     t->msg.run = run_cb;
     if (t->origin == worker_current()) {
         worker_defer(&t->msg);
@@ -71,40 +74,122 @@ static void answer(struct trim *t, enum ior_err err)
     }
 }
 
-static enum ior_err propose(struct trim *t)
+static enum ior_err propose(struct trim *t, uint64_t dropped_bytes)
 {
     struct stream *s = t->stream;
-    struct ior_blob *b = ior_blob_new(item_bytes(0, 0));
+    uint8_t value[8];
+    ior_put_u64(value, dropped_bytes);
+    size_t attrs = attr_bytes(sizeof value);
+    struct ior_blob *b = ior_blob_new(item_bytes(attrs, 0));
     if (b == NULL) return IOR_E_NOMEM;
-    item_write(b->data, t->all ? ITEM_DELETE : ITEM_LOW, 0, 0, (struct ior_slice){NULL, 0});
-    item_set_place(b->data, s->uid, s->reserved, t->new_low);
+    item_write(b->data, t->all ? ITEM_DELETE : ITEM_LOW, 0, attrs, (struct ior_slice){NULL, 0});
+    attr_write(b->data + ITEM_HEAD_BYTES, ATTR_DROPPED_BYTES, ior_slice(value, sizeof value));
+    item_set_place(b->data, s->uid, s->reserved, t->low);
     t->record.items = b;
     t->op.proposal.record = &t->record;
     t->op.proposal.time_ms = stream_next_time_ms(s, clock_wall_ms());
-    enum ior_err err = group_propose(&t->vnode->group, &t->op.proposal);
-    if (err != IOR_OK) return err;
-    s->reserved_low = t->new_low;
-    s->reserved_deleted = t->all;
+    enum ior_err err = vnode_propose(t->vnode, &t->op);
+    if (err != IOR_OK) {
+        record_done(&t->record);
+        return err;
+    }
+    t->dropped_bytes = dropped_bytes;
+    s->reserved_low = t->low;
+    s->reserved_bytes -= dropped_bytes;
+    s->reserved_deleted = s->reserved_deleted || t->all;
     return IOR_OK;
 }
+
+/* ---- how many bytes go, where that is not known from memory ---- */
+
+static void sum_on_disk(struct job *j)
+{
+    struct trim *t = IOR_CONTAINER(j, struct trim, job);
+    struct ior_why why;
+    t->err = fetch_bytes(t->node->fetch, t->vnode->partition, t->sum_uid, t->sum_from, t->sum_to,
+                         &t->sum_bytes, &why);
+    if (t->err != IOR_OK && t->err != IOR_E_NOTFOUND)
+        LOG_ERROR("trim", "cannot read", "err=%s: %s", ior_err_name(t->err), why.text);
+}
+
+static void vnode_trim(struct msg *m);
+
+static void summed(struct job *j)
+{
+    struct trim *t = IOR_CONTAINER(j, struct trim, job);
+    t->msg.run = vnode_trim;
+    strand_post_completion(&t->vnode->strand, &t->msg);
+}
+
+/* Payload bytes of the ids that go. False: it is being found out, or answered. */
+static bool know_dropped(struct trim *t, struct stream *s, uint64_t *ret)
+{
+    uint64_t from = s->reserved_low;
+    uint64_t to = t->low - 1;
+    uint64_t first = s->first;
+    if (to == s->reserved) {
+        *ret = s->reserved_bytes;
+        return true;
+    }
+    uint64_t disk_to = to < first ? to : first - 1;
+    *ret = from < first ? 0 : stream_sum_bytes(s, from, to);
+    if (from >= first) return true;
+    if (t->err != IOR_OK && t->err != IOR_E_NOTFOUND) {
+        answer(t, t->err);
+        return false;
+    }
+    bool known =
+        t->err == IOR_OK && t->sum_uid == s->uid && t->sum_from == from && t->sum_to == disk_to;
+    if (known) {
+        *ret = t->sum_bytes + (to >= first ? stream_sum_bytes(s, first, to) : 0);
+        return true;
+    }
+    if (t->sums++ == TRIM_SUMS_MAX) { /* the events are where nobody finds them */
+        answer(t, t->err == IOR_OK ? IOR_E_BUSY : IOR_E_CORRUPT);
+        return false;
+    }
+    t->sum_uid = s->uid;
+    t->sum_from = from;
+    t->sum_to = disk_to;
+    t->err = IOR_OK;
+    t->job.work = sum_on_disk;
+    t->job.done = summed;
+    enum ior_err err = job_submit(t->node->params.disk_jobs, &t->job);
+    if (err != IOR_OK) answer(t, err);
+    return false;
+}
+
+static void again(struct vnode *vn, struct vnode_op *op, enum ior_err err);
+static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err);
 
 static void vnode_trim(struct msg *m)
 {
     struct trim *t = IOR_CONTAINER(m, struct trim, msg);
     IOR_ASSERT(strand_inside(&t->vnode->strand));
-    struct stream *s = stream_find(&t->vnode->streams, bucket_of(t), stream_of(t), t->hash);
-    t->stream = s;
-    if (s == NULL) {
-        answer(t, IOR_OK);
+    struct found found = vnode_find(t->vnode, m, bucket_of(t), stream_of(t), t->hash);
+    if (found.parked) return;
+    struct stream *s = t->stream = found.stream;
+    t->low = 1;
+    t->high = 0;
+    if (found.err != IOR_OK || s == NULL) {
+        answer(t, found.err);
         return;
     }
-    t->new_low = t->all || t->to >= s->reserved ? s->reserved + 1 : t->to + 1;
-    bool nothing = t->new_low <= s->reserved_low && (!t->all || s->reserved_deleted);
-    if (nothing) {
+    t->low = t->all || t->to >= s->reserved ? s->reserved + 1 : t->to + 1;
+    t->high = s->reserved;
+    bool nothing = t->low <= s->reserved_low && (!t->all || s->reserved_deleted);
+    if (nothing) t->low = s->reserved_low;
+    bool under_way = !nothing && t->low <= s->reserved && t->low > s->high + 1;
+    if (nothing || under_way) {
+        /* Events that are only reserved have no sizes yet: once they are committed, again. */
+        t->op.done = under_way ? again : on_done;
         group_barrier(&t->vnode->group, &t->op.proposal);
         return;
     }
-    enum ior_err err = propose(t);
+    t->op.done = on_done;
+    uint64_t dropped_bytes = 0;
+    if (!know_dropped(t, s, &dropped_bytes)) return;
+    enum ior_err err = propose(t, dropped_bytes);
     if (err != IOR_OK) answer(t, err);
 }
 
@@ -113,23 +198,34 @@ static struct trim *trim_of(struct vnode_op *op)
     return IOR_CONTAINER(op, struct trim, op);
 }
 
+static void again(struct vnode *vn, struct vnode_op *op, enum ior_err err)
+{
+    struct trim *t = trim_of(op);
+    (void)vn;
+    if (err != IOR_OK) {
+        answer(t, err);
+        return;
+    }
+    vnode_trim(&t->msg);
+}
+
 static void on_apply(struct vnode *vn, struct vnode_op *op)
 {
     struct trim *t = trim_of(op);
     struct stream *s = t->stream;
-    uint64_t events = t->new_low - s->low;
-    atomic_fetch_sub(&vn->node->tail_bytes, stream_trim(s, t->new_low));
-    if (t->all && !s->deleted) stream_unlist(s);
+    uint64_t events = t->low - s->low;
+    stream_trim(&vn->streams, s, t->low, t->dropped_bytes);
+    if (t->all) stream_set_deleted(s, true);
+    stream_changed(&vn->streams, s, op->proposal.index);
     metric_add(METRIC_trim_events, events);
     metric_add(METRIC_trim_records, 1);
 }
 
-/* A stream that was being made when it was found, and came to nothing, is gone. */
+/* low and high were judged by what was reserved, and that is committed now. */
 static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err)
 {
-    struct trim *t = trim_of(op);
-    t->stream = stream_find(&vn->streams, bucket_of(t), stream_of(t), t->hash);
-    answer(t, err);
+    (void)vn;
+    answer(trim_of(op), err);
 }
 
 enum ior_err iorio_trim(struct node *n, struct trim *t, trim_cb cb)
@@ -142,7 +238,8 @@ enum ior_err iorio_trim(struct node *n, struct trim *t, trim_cb cb)
     t->origin = worker_current();
     t->vnode = node_route(n, bucket_of(t), stream_of(t), &t->hash);
     t->op.apply = on_apply;
-    t->op.done = on_done;
+    t->err = IOR_OK;
+    t->sums = 0;
     t->msg.run = vnode_trim;
     atomic_fetch_add(&n->inflight_bytes, TRIM_BYTES);
     enum ior_err err = strand_post(&t->vnode->strand, &t->msg);

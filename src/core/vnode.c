@@ -7,17 +7,20 @@
 #include <stddef.h>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
 #include "core/append.h"
 #include "core/iorio.h"
+#include "core/load.h"
 #include "core/node.h"
 #include "core/stream_keys.h"
 #include "rt/clock.h"
+#include "store/catalog.h"
 
-enum { VNODE_MAGIC = 0x766e6f64 };
+enum { VNODE_MAGIC = 0x766e6f64, SWEEP_STREAMS_MAX = 1024 };
 
 static struct vnode_op *op_of(struct proposal *p)
 {
@@ -47,12 +50,14 @@ void vnode_init(struct vnode *vn, struct node *n, uint32_t partition)
     *vn = (struct vnode){.magic = VNODE_MAGIC, .partition = partition, .node = n};
     strand_init(&vn->strand);
     group_init(&vn->group, partition + 1, n->journal, &vn->strand, &group_ops, vn, n->params.name);
-    stream_table_init(&vn->streams, &n->dedupe);
+    stream_table_init(&vn->streams, &n->dedupe, &n->memory);
+    vnode_loads_init(vn);
 }
 
 void vnode_done(struct vnode *vn)
 {
     IOR_CHECK_MAGIC(vn, VNODE_MAGIC);
+    vnode_loads_done(vn);
     stream_table_done(&vn->streams);
     strand_done(&vn->strand);
     vn->magic = 0;
@@ -63,6 +68,9 @@ static void on_tick(struct msg *m)
     struct vnode *vn = IOR_CONTAINER(m, struct vnode, tick_msg);
     IOR_ASSERT(strand_inside(&vn->strand));
     stream_keys_sweep(&vn->streams, clock_wall_ms());
+    uint64_t idle_us = vn->node->params.stream_idle_ms * 1000;
+    uint64_t now_us = clock_mono_coarse_us();
+    if (now_us > idle_us) stream_table_sweep(&vn->streams, now_us - idle_us, SWEEP_STREAMS_MAX);
     atomic_store(&vn->tick_under_way, false);
 }
 
@@ -72,6 +80,34 @@ void vnode_tick(struct vnode *vn)
     vn->tick_msg.run = on_tick;
     if (strand_post(&vn->strand, &vn->tick_msg) != IOR_OK)
         atomic_store(&vn->tick_under_way, false); /* it is busy: next time */
+}
+
+enum ior_err vnode_propose(struct vnode *vn, struct vnode_op *op)
+{
+    atomic_store(&vn->changed, true);
+    return group_propose(&vn->group, &op->proposal);
+}
+
+/* ---- start ---- */
+
+static bool seen_row(void *ctx, const struct stream_row *row)
+{
+    bool *seen = ctx;
+    (void)row;
+    *seen = true;
+    return false;
+}
+
+enum ior_err vnode_restore(struct vnode *vn, struct kv_reader *r, struct ior_why *why)
+{
+    struct group_row row;
+    enum ior_err err = catalog_get_group(r, vn->group.id, &row);
+    if (err == IOR_OK) group_restore(&vn->group, row.term, row.applied_index);
+    if (err == IOR_E_NOTFOUND) err = IOR_OK;
+    if (err == IOR_OK) err = catalog_each_row(r, vn->partition, 0, seen_row, &vn->has_rows);
+    if (err == IOR_OK) return err;
+    return ior_why_set(why, err, "the catalog's rows of partition %u cannot be read: %s",
+                       vn->partition, ior_err_reason(err));
 }
 
 static enum ior_err bad(struct vnode *vn, const struct record_head *head, const char *what,
@@ -91,46 +127,76 @@ static enum ior_err replay_create(struct vnode *vn, const struct record_head *he
     uint64_t hash = 0;
     if (node_route(vn->node, bucket, name, &hash) != vn)
         return bad(vn, head, "a stream is created in a partition that is not its own", why);
+    struct stream *s = NULL;
+    enum ior_err err = vnode_find_now(vn, it->uid, &s, why);
+    if (err == IOR_OK && head->index <= s->last_index) return IOR_OK; /* saved already */
+    if (err == IOR_OK) return bad(vn, head, "two streams have the same uid", why);
+    if (err != IOR_E_NOTFOUND) return err;
     if (stream_find(&vn->streams, bucket, name, hash) != NULL)
         return bad(vn, head, "a stream is created twice", why);
-    if (stream_find_uid(&vn->streams, it->uid) != NULL)
-        return bad(vn, head, "two streams have the same uid", why);
-    struct stream *s = NULL;
-    enum ior_err err = stream_add(&vn->streams, bucket, name, hash, it->uid, &s);
+    err = stream_add(&vn->streams, bucket, name, hash, it->uid, &s);
     if (err != IOR_OK) return ior_why_set(why, err, "out of memory");
     stream_commit(&vn->streams, s);
-    atomic_fetch_add(&vn->node->stream_count, 1);
     return IOR_OK;
+}
+
+/* The stream of an item; *ret NULL: what the record did is saved already. */
+static enum ior_err replay_stream(struct vnode *vn, const struct record_head *head,
+                                  const struct item *it, struct stream **ret, struct ior_why *why)
+{
+    struct stream *s = NULL;
+    enum ior_err err = vnode_find_now(vn, it->uid, &s, why);
+    if (err == IOR_E_NOTFOUND) return bad(vn, head, "a stream that was never created", why);
+    if (err == IOR_OK) *ret = s->last_index < head->index || it->seqnum > s->high ? s : NULL;
+    return err;
 }
 
 static enum ior_err replay_append(struct vnode *vn, const struct record_head *head,
                                   struct ior_blob *blob, const struct item *it, uint64_t *pushed,
                                   struct ior_why *why)
 {
-    struct stream *s = stream_find_uid(&vn->streams, it->uid);
-    if (s == NULL) return bad(vn, head, "an event of a stream that was never created", why);
-    if (it->seqnum <= s->high) return IOR_OK; /* known already: replay is idempotent */
+    struct stream *s = NULL;
+    enum ior_err err = replay_stream(vn, head, it, &s, why);
+    if (err != IOR_OK || s == NULL || it->seqnum <= s->high) return err; /* known already */
     if (it->seqnum != s->high + 1) return bad(vn, head, "a sequence number is missing", why);
+    if (head->index < s->last_index) return bad(vn, head, "an event that came too late", why);
     if (it->low != s->low) return bad(vn, head, "low is not what it was", why);
-    enum ior_err err = stream_reserve_room(s, 1);
+    err = stream_reserve_room(s, 1);
     if (err != IOR_OK) return ior_why_set(why, err, "out of memory");
-    stream_push(s, blob, it, head->time_ms);
-    ++*pushed;
-    if (s->deleted) stream_relist(s);
+    stream_push(s, blob, it, head->time_ms, head->index);
+    s->reserved_bytes = s->bytes;
     s->reserved_deleted = false;
+    stream_set_deleted(s, false);
+    stream_changed(&vn->streams, s, head->index);
+    ++*pushed;
     return IOR_OK;
+}
+
+/* How many payload bytes go with an item; where it does not say so, from what is in memory. */
+static uint64_t dropped_bytes(const struct stream *s, const struct item *it)
+{
+    struct ior_slice said = item_attr(it, ATTR_DROPPED_BYTES);
+    if (it->low <= s->low) return 0;
+    if (said.size_bytes == 8) return ior_get_u64(said.data);
+    if (it->low > s->high) return s->bytes;
+    return s->first <= s->low ? stream_sum_bytes(s, s->low, it->low - 1) : UINT64_MAX;
 }
 
 static enum ior_err replay_trim(struct vnode *vn, const struct record_head *head,
                                 const struct item *it, struct ior_why *why)
 {
-    struct stream *s = stream_find_uid(&vn->streams, it->uid);
-    if (s == NULL) return bad(vn, head, "a trim of a stream that was never created", why);
+    struct stream *s = NULL;
+    enum ior_err err = replay_stream(vn, head, it, &s, why);
+    if (err != IOR_OK || s == NULL) return err;
     if (MUTANT(no_trim_at_replay)) return IOR_OK;
     if (it->low > s->high + 1) return bad(vn, head, "low is above what was ever there", why);
-    if (it->low > s->low) atomic_fetch_sub(&vn->node->tail_bytes, stream_trim(s, it->low));
-    if (it->op == ITEM_DELETE && !s->deleted) stream_unlist(s);
+    uint64_t bytes = dropped_bytes(s, it);
+    if (bytes > s->bytes) return bad(vn, head, "more bytes go than there are", why);
+    if (it->low > s->low) stream_trim(&vn->streams, s, it->low, bytes);
+    s->reserved_bytes = s->bytes;
+    if (it->op == ITEM_DELETE) stream_set_deleted(s, true);
     s->reserved_deleted = s->deleted;
+    stream_changed(&vn->streams, s, head->index);
     return IOR_OK;
 }
 
@@ -184,8 +250,7 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
         if (kept != IOR_OK) return ior_why_set(why, kept, "out of memory");
     }
     if (pushed > 0) { /* what is kept of the record, as on_apply() in append.c counts it */
-        uint64_t bytes = ior_blob_cost(blob) + pushed * sizeof(struct tail_entry);
-        atomic_fetch_add(&vn->node->tail_bytes, bytes);
+        atomic_fetch_add(&vn->node->memory.tail_bytes, stream_record_cost(blob, pushed));
     }
     return err == IOR_E_END ? IOR_OK : bad(vn, head, "items that cannot be read", why);
 }
@@ -202,5 +267,6 @@ enum ior_err vnode_replay(struct vnode *vn, const struct record_head *head, stru
     memcpy(blob->data, items.data, items.size_bytes);
     err = replay_items(vn, head, blob, why);
     ior_blob_unref(blob);
+    atomic_store(&vn->changed, true);
     return err;
 }

@@ -4,7 +4,9 @@
 
 #include "cluster/group.h"
 #include "core/stream.h"
+#include "store/kv.h"
 
+struct load;
 struct node;
 struct vnode;
 
@@ -23,14 +25,25 @@ struct vnode {
     struct strand strand;
     struct group group;
     struct stream_table streams;
+    bool has_rows;         /* the catalog knows streams of this partition: look there too */
+    struct ior_map loads;  /* streams that are being looked up (load.c) */
+    struct load *answered; /* the one whose messages run now */
+    size_t parked;         /* messages that wait for loads */
     struct msg tick_msg;
     _Atomic bool tick_under_way;
+    /* Something was proposed that no checkpoint has seen: set before it reaches the journal. */
+    _Atomic bool changed;
 };
 
 void vnode_init(struct vnode *vn, struct node *n, uint32_t partition);
 void vnode_done(struct vnode *vn);
 /* What goes by the clock. Any worker; does nothing when the last one is still waiting. */
 void vnode_tick(struct vnode *vn);
+/* How far a checkpoint has saved it, before anything is replayed. CORRUPT, IO with *why. */
+IOR_MUST_CHECK enum ior_err vnode_restore(struct vnode *vn, struct kv_reader *r,
+                                          struct ior_why *why);
 /* A committed record from the journal, at start. CORRUPT, VERSION, NOMEM. */
 IOR_MUST_CHECK enum ior_err vnode_replay(struct vnode *vn, const struct record_head *head,
                                          struct ior_slice items, struct ior_why *why);
+/* Propose op; a checkpoint will come for it. As group_propose(). */
+IOR_MUST_CHECK enum ior_err vnode_propose(struct vnode *vn, struct vnode_op *op);

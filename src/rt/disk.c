@@ -78,6 +78,11 @@ enum ior_err disk_mkdir(struct disk *d, const char *path)
     return d->ops->mkdir(d, path);
 }
 
+enum ior_err disk_rmdir(struct disk *d, const char *path, bool *ret_gone)
+{
+    return d->ops->rmdir(d, path, ret_gone);
+}
+
 enum ior_err disk_sync_dir(struct disk *d, const char *path)
 {
     return d->ops->sync_dir(d, path);

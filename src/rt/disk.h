@@ -33,6 +33,7 @@ struct disk_ops {
     enum ior_err (*rename)(struct disk *d, const char *from, const char *to);
     enum ior_err (*unlink)(struct disk *d, const char *path);
     enum ior_err (*mkdir)(struct disk *d, const char *path);
+    enum ior_err (*rmdir)(struct disk *d, const char *path, bool *ret_gone);
     enum ior_err (*sync_dir)(struct disk *d, const char *path);
     enum ior_err (*list)(struct disk *d, const char *path, disk_name_cb cb, void *ctx);
     void (*free)(struct disk *d);
@@ -72,6 +73,9 @@ IOR_MUST_CHECK enum ior_err disk_rename(struct disk *d, const char *from, const 
 IOR_MUST_CHECK enum ior_err disk_unlink(struct disk *d, const char *path);
 /* An existing folder is fine. */
 IOR_MUST_CHECK enum ior_err disk_mkdir(struct disk *d, const char *path);
+/* An empty folder goes. One that is not empty stays, one that is missing is fine: both OK.
+ * *ret_gone: it is not there now. */
+IOR_MUST_CHECK enum ior_err disk_rmdir(struct disk *d, const char *path, bool *ret_gone);
 IOR_MUST_CHECK enum ior_err disk_sync_dir(struct disk *d, const char *path);
 /* Every name in a folder, in any order; the callback's error ends it. */
 IOR_MUST_CHECK enum ior_err disk_list(struct disk *d, const char *path, disk_name_cb cb, void *ctx);

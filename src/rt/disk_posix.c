@@ -157,6 +157,15 @@ static enum ior_err dir_make(struct disk *d, const char *path)
     return ior_err_from_errno(errno);
 }
 
+static enum ior_err dir_remove(struct disk *d, const char *path, bool *ret_gone)
+{
+    int rc = unlinkat(disk_of(d)->dir_fd, path, AT_REMOVEDIR);
+    bool stays = rc != 0 && (errno == ENOTEMPTY || errno == EEXIST);
+    if (rc != 0 && !stays && errno != ENOENT) return ior_err_from_errno(errno);
+    *ret_gone = !stays;
+    return IOR_OK;
+}
+
 static enum ior_err dir_sync(struct disk *d, const char *path)
 {
     int fd = openat(disk_of(d)->dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -205,6 +214,7 @@ static const struct disk_ops posix_ops = {
     .rename = name_rename,
     .unlink = name_unlink,
     .mkdir = dir_make,
+    .rmdir = dir_remove,
     .sync_dir = dir_sync,
     .list = dir_list,
     .free = disk_close_all,

@@ -266,6 +266,24 @@ static enum ior_err dir_make(struct disk *d, const char *path)
     return err;
 }
 
+static enum ior_err dir_remove(struct disk *d, const char *path, bool *ret_gone)
+{
+    struct sim_disk *s = sim_disk_of(d);
+    if (s->dead) return IOR_E_IO;
+    const char *last;
+    struct sim_inode *parent = sim_folder_of(s, path, &last);
+    struct sim_inode *folder = parent == NULL ? NULL : sim_names_find(&parent->names, last);
+    if (folder != NULL && !folder->is_folder) return IOR_E_IO;
+    if (folder == NULL || folder->names.count > 0) {
+        *ret_gone = folder == NULL;
+        return IOR_OK;
+    }
+    enum ior_err err;
+    if (name_change_goes(s, DISK_SIM_RMDIR, &err)) sim_place(s, parent, folder, NULL);
+    if (err == IOR_OK) *ret_gone = true;
+    return err;
+}
+
 static enum ior_err dir_sync(struct disk *d, const char *path)
 {
     struct sim_disk *s = sim_disk_of(d);
@@ -316,6 +334,7 @@ static const struct disk_ops sim_ops = {
     .rename = name_rename,
     .unlink = name_unlink,
     .mkdir = dir_make,
+    .rmdir = dir_remove,
     .sync_dir = dir_sync,
     .list = dir_list,
     .free = free_all,

@@ -3,7 +3,7 @@
  * What is lost at a power cut:
  *   - each 512-byte sector written since the last sync is any of its versions
  *     since then, or the synced one, whatever its neighbours are; so is the size;
- *   - each create, rename and unlink since the last sync_dir of the folder is
+ *   - each create, rename, unlink and rmdir since the last sync_dir of the folder is
  *     kept or lost by itself; a kept rename is whole; a file without a name is gone.
  * A failed sync makes nothing durable, and no later sync makes those bytes
  * durable either: the kernel takes the pages for clean ("fsyncgate"). The size is
@@ -26,6 +26,7 @@ enum disk_sim_op {
     DISK_SIM_RENAME,
     DISK_SIM_UNLINK,
     DISK_SIM_MKDIR,
+    DISK_SIM_RMDIR,
     DISK_SIM_SYNC_DIR,
     DISK_SIM_LIST,
     DISK_SIM_OPS,

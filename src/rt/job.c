@@ -15,7 +15,8 @@ struct job_queue {
     size_t waiting_max;
     int nice;
     bool stopping;
-    pthread_t thread;
+    unsigned thread_count;
+    pthread_t threads[JOB_THREADS_MAX];
     char name[16];
 };
 
@@ -23,6 +24,14 @@ static void run_done(struct msg *m)
 {
     struct job *j = IOR_CONTAINER(m, struct job, msg);
     j->done(j);
+}
+
+static void work(struct ior_link *l)
+{
+    struct job *j = IOR_CONTAINER(IOR_CONTAINER(l, struct msg, link), struct job, msg);
+    j->work(j);
+    j->msg.run = run_done;
+    worker_post(j->origin, &j->msg);
 }
 
 static void *run(void *arg)
@@ -39,18 +48,27 @@ static void *run(void *arg)
             continue;
         }
         pthread_mutex_unlock(&q->lock);
-        struct job *j = IOR_CONTAINER(IOR_CONTAINER(l, struct msg, link), struct job, msg);
-        j->work(j);
-        j->msg.run = run_done;
-        worker_post(j->origin, &j->msg);
+        work(l);
         pthread_mutex_lock(&q->lock);
     }
     pthread_mutex_unlock(&q->lock);
     return NULL;
 }
 
-enum ior_err job_queue_new(const char *name, size_t waiting_max, int nice, struct job_queue **ret)
+bool job_queue_step(struct job_queue *q)
 {
+    IOR_ASSERT(q->thread_count == 0);
+    pthread_mutex_lock(&q->lock);
+    struct ior_link *l = ior_queue_pop(&q->waiting);
+    pthread_mutex_unlock(&q->lock);
+    if (l != NULL) work(l);
+    return l != NULL;
+}
+
+enum ior_err job_queue_new(const char *name, unsigned threads, size_t waiting_max, int nice,
+                           struct job_queue **ret)
+{
+    IOR_ASSERT(threads <= JOB_THREADS_MAX);
     struct job_queue *q = calloc(1, sizeof *q);
     if (q == NULL) return IOR_E_NOMEM;
     pthread_mutex_init(&q->lock, NULL);
@@ -58,8 +76,10 @@ enum ior_err job_queue_new(const char *name, size_t waiting_max, int nice, struc
     q->waiting_max = waiting_max;
     q->nice = nice;
     snprintf(q->name, sizeof q->name, "%s", name);
-    if (pthread_create(&q->thread, NULL, run, q) != 0) {
-        free(q);
+    for (; q->thread_count < threads; q->thread_count++) {
+        if (pthread_create(&q->threads[q->thread_count], NULL, run, q) == 0) continue;
+        job_queue_stop(q);
+        job_queue_free(q);
         return IOR_E_NOMEM;
     }
     *ret = q;
@@ -89,9 +109,9 @@ void job_queue_stop(struct job_queue *q)
 {
     pthread_mutex_lock(&q->lock);
     q->stopping = true;
-    pthread_cond_signal(&q->more);
+    pthread_cond_broadcast(&q->more);
     pthread_mutex_unlock(&q->lock);
-    pthread_join(q->thread, NULL);
+    for (unsigned i = 0; i < q->thread_count; i++) pthread_join(q->threads[i], NULL);
 }
 
 void job_queue_free(struct job_queue *q)

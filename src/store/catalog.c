@@ -141,6 +141,24 @@ enum ior_err catalog_get_stream(struct kv_reader *r, uint32_t partition, uint64_
     return err == IOR_OK ? decode_stream(value, partition, uid, ret) : err;
 }
 
+enum ior_err catalog_stream_is_new(struct kv_writer *w, struct kv_reader *r, uint32_t partition,
+                                   uint64_t uid, bool *ret)
+{
+    struct ior_slice here;
+    struct ior_slice there;
+    struct catalog_key key = catalog_key_uid(partition, uid);
+    enum ior_err err = kv_write_get(w, KV_ROWS, catalog_key_slice(&key), &here);
+    if (err == IOR_E_NOTFOUND) {
+        *ret = false;
+        return IOR_OK;
+    }
+    if (err != IOR_OK) return err;
+    err = kv_get(r, KV_ROWS, catalog_key_slice(&key), &there);
+    if (err != IOR_OK && err != IOR_E_NOTFOUND) return err;
+    *ret = err == IOR_E_NOTFOUND || !ior_slice_eq(here, there);
+    return IOR_OK;
+}
+
 enum ior_err catalog_each_row(struct kv_reader *r, uint32_t partition, uint64_t after_uid,
                               catalog_stream_cb cb, void *ctx)
 {
@@ -168,7 +186,7 @@ enum ior_err catalog_put_chunk(struct kv_writer *w, uint32_t partition, uint64_t
 {
     struct ior_buf value = {0};
     IOR_ASSERT(uid != 0);
-    struct catalog_key key = catalog_key_chunk(partition, uid, row->first_seqnum);
+    struct catalog_key key = catalog_key_ids(partition, uid, row->first_seqnum);
     catalog_encode_chunk(&value, row);
     return catalog_put(w, KV_CHUNKS, &key, &value);
 }
@@ -178,7 +196,7 @@ enum ior_err catalog_bury_chunk(struct kv_writer *w, uint32_t partition, uint64_
 {
     char path[DISK_PATH_MAX];
     struct ior_buf value = {0};
-    struct catalog_key key = catalog_key_chunk(partition, uid, first_seqnum);
+    struct catalog_key key = catalog_key_ids(partition, uid, first_seqnum);
     enum ior_err err = kv_del(w, KV_CHUNKS, catalog_key_slice(&key));
     if (err != IOR_OK) return err;
     chunk_path(partition, uid, first_seqnum, path);
@@ -196,14 +214,15 @@ enum ior_err catalog_unbury(struct kv_writer *w, const char *path)
 static enum ior_err take_chunk(const struct catalog_key *wanted, struct ior_slice key,
                                struct ior_slice value, struct chunk_row *ret)
 {
+    uint32_t partition;
+    uint64_t uid;
+    uint64_t first_seqnum;
     struct ior_slice stream = ior_slice(wanted->bytes, CATALOG_UID_KEY_BYTES);
     if (!ior_slice_starts(key, stream)) return IOR_E_NOTFOUND;
-    if (key.size_bytes != CATALOG_CHUNK_KEY_BYTES) return IOR_E_CORRUPT;
-    enum ior_err err = catalog_decode_chunk(value, ret);
-    if (err != IOR_OK) return err;
-    for (unsigned i = CATALOG_UID_KEY_BYTES; i < CATALOG_CHUNK_KEY_BYTES; i++)
-        ret->first_seqnum = ret->first_seqnum << 8 | key.data[i];
-    return IOR_OK;
+    enum ior_err err = catalog_parse_ids(key, &partition, &uid, &first_seqnum);
+    if (err == IOR_OK) err = catalog_decode_chunk(value, ret);
+    if (err == IOR_OK) ret->first_seqnum = first_seqnum;
+    return err;
 }
 
 /* Does it have seqnum or a later one? Without an event its last seqnum is below its first. */
@@ -217,7 +236,7 @@ enum ior_err catalog_seek_chunk(struct kv_reader *r, uint32_t partition, uint64_
 {
     struct ior_slice key;
     struct ior_slice value;
-    struct catalog_key at = catalog_key_chunk(partition, uid, seqnum);
+    struct catalog_key at = catalog_key_ids(partition, uid, seqnum);
     enum ior_err err = kv_seek_back(r, KV_CHUNKS, catalog_key_slice(&at), &key, &value);
     if (err == IOR_OK) err = take_chunk(&at, key, value, ret);
     if (err == IOR_OK && reaches(ret, seqnum)) return IOR_OK;
@@ -228,6 +247,17 @@ enum ior_err catalog_seek_chunk(struct kv_reader *r, uint32_t partition, uint64_
         if (err != IOR_OK || reaches(ret, seqnum)) return err;
         err = kv_next(r, &key, &value); /* one without an event */
     }
+    return err == IOR_E_END ? IOR_E_NOTFOUND : err;
+}
+
+enum ior_err catalog_last_chunk(struct kv_reader *r, uint32_t partition, uint64_t uid,
+                                struct chunk_row *ret)
+{
+    struct ior_slice key;
+    struct ior_slice value;
+    struct catalog_key at = catalog_key_ids(partition, uid, UINT64_MAX);
+    enum ior_err err = kv_seek_back(r, KV_CHUNKS, catalog_key_slice(&at), &key, &value);
+    if (err == IOR_OK) err = take_chunk(&at, key, value, ret);
     return err == IOR_E_END ? IOR_E_NOTFOUND : err;
 }
 

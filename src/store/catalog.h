@@ -78,7 +78,7 @@ IOR_MUST_CHECK enum ior_err catalog_unbury(struct kv_writer *w, const char *path
  * there are none any more. */
 IOR_MUST_CHECK enum ior_err catalog_put_small(struct kv_writer *w, uint32_t partition, uint64_t uid,
                                               struct ior_slice entries);
-/* In the place of its last id. */
+/* Under its last id. 0 < first_id <= last_id. */
 IOR_MUST_CHECK enum ior_err catalog_put_key(struct kv_writer *w, uint32_t partition, uint64_t uid,
                                             const struct key_row *row);
 /* NOTFOUND: it is not there. */
@@ -107,6 +107,12 @@ IOR_MUST_CHECK enum ior_err catalog_get_meta(struct kv_reader *r, const char *na
 IOR_MUST_CHECK enum ior_err catalog_seek_chunk(struct kv_reader *r, uint32_t partition,
                                                uint64_t uid, uint64_t seqnum,
                                                struct chunk_row *ret);
+/* The one with the highest first seqnum. NOTFOUND: there is none. */
+IOR_MUST_CHECK enum ior_err catalog_last_chunk(struct kv_reader *r, uint32_t partition,
+                                               uint64_t uid, struct chunk_row *ret);
+/* Has the open transaction another row of this stream than the snapshot, which is older? */
+IOR_MUST_CHECK enum ior_err catalog_stream_is_new(struct kv_writer *w, struct kv_reader *r,
+                                                  uint32_t partition, uint64_t uid, bool *ret);
 /* Walks: start with the name or path after which it goes on (empty: the first); false ends it.
  * A callback may read with the same reader. After an error nothing more is shown. */
 typedef bool (*catalog_name_cb)(void *ctx, struct ior_slice name);

@@ -51,10 +51,10 @@ struct catalog_key catalog_key_uid(uint32_t partition, uint64_t uid)
     return k;
 }
 
-struct catalog_key catalog_key_chunk(uint32_t partition, uint64_t uid, uint64_t first_seqnum)
+struct catalog_key catalog_key_ids(uint32_t partition, uint64_t uid, uint64_t id)
 {
     struct catalog_key k = catalog_key_uid(partition, uid);
-    add_big(&k, first_seqnum, 8);
+    add_big(&k, id, 8);
     return k;
 }
 
@@ -79,6 +79,16 @@ enum ior_err catalog_parse_uid(struct ior_slice key, uint32_t *ret_partition, ui
     if (key.size_bytes != CATALOG_UID_KEY_BYTES) return IOR_E_CORRUPT;
     *ret_partition = (uint32_t)get_big(key.data, 4);
     *ret_uid = get_big(key.data + 4, 8);
+    return IOR_OK;
+}
+
+enum ior_err catalog_parse_ids(struct ior_slice key, uint32_t *ret_partition, uint64_t *ret_uid,
+                               uint64_t *ret_id)
+{
+    if (key.size_bytes != CATALOG_IDS_KEY_BYTES) return IOR_E_CORRUPT;
+    *ret_partition = (uint32_t)get_big(key.data, 4);
+    *ret_uid = get_big(key.data + 4, 8);
+    *ret_id = get_big(key.data + 12, 8);
     return IOR_OK;
 }
 

@@ -7,10 +7,10 @@
 #include "store/catalog.h"
 
 enum {
-    CATALOG_UID_KEY_BYTES = 12,   /* partition, uid */
-    CATALOG_CHUNK_KEY_BYTES = 20, /* partition, uid, first seqnum */
-    CATALOG_NODE_BYTES = 4,       /* in front of a name: its bucket, or the piece before it */
-    CATALOG_PIECE_BYTES = 480,    /* of a name in one key */
+    CATALOG_UID_KEY_BYTES = 12, /* partition, uid */
+    CATALOG_IDS_KEY_BYTES = 20, /* partition, uid, first seqnum or last id */
+    CATALOG_NODE_BYTES = 4,     /* in front of a name: its bucket, or the piece before it */
+    CATALOG_PIECE_BYTES = 480,  /* of a name in one key */
     CATALOG_PIECES_MAX = 3,
     CATALOG_NAME_KEY_BYTES_MAX = CATALOG_NODE_BYTES + CATALOG_PIECE_BYTES + 1,
     CATALOG_SEEK_BYTES_MAX = KV_KEY_BYTES_MAX, /* a key and one zero byte: what follows it */
@@ -28,13 +28,16 @@ static inline struct ior_slice catalog_key_slice(const struct catalog_key *k)
 
 struct catalog_key catalog_key_u32(uint32_t number);
 struct catalog_key catalog_key_uid(uint32_t partition, uint64_t uid);
-struct catalog_key catalog_key_chunk(uint32_t partition, uint64_t uid, uint64_t first_seqnum);
+/* id: the first seqnum of a chunk, the last id of an idempotency key. */
+struct catalog_key catalog_key_ids(uint32_t partition, uint64_t uid, uint64_t id);
 struct catalog_key catalog_key_bytes(struct ior_slice bytes);
 /* The smallest key behind this one. */
 struct catalog_key catalog_key_after(struct ior_slice key);
 /* CORRUPT: no key of that kind. */
 IOR_MUST_CHECK enum ior_err catalog_parse_uid(struct ior_slice key, uint32_t *ret_partition,
                                               uint64_t *ret_uid);
+IOR_MUST_CHECK enum ior_err catalog_parse_ids(struct ior_slice key, uint32_t *ret_partition,
+                                              uint64_t *ret_uid, uint64_t *ret_id);
 
 /* A value that is only its version byte and bytes: meta, small, grave. */
 void catalog_encode_bytes(struct ior_buf *out, struct ior_slice bytes);
@@ -63,6 +66,10 @@ void catalog_encode_chunk(struct ior_buf *out, const struct chunk_row *row);
 IOR_MUST_CHECK enum ior_err catalog_decode_chunk(struct ior_slice value, struct chunk_row *ret);
 void catalog_encode_group(struct ior_buf *out, const struct group_row *row);
 IOR_MUST_CHECK enum ior_err catalog_decode_group(struct ior_slice value, struct group_row *ret);
+
+/* catalog_keys.c; last_id is in the key. */
+void catalog_encode_key(struct ior_buf *out, const struct key_row *row);
+IOR_MUST_CHECK enum ior_err catalog_decode_key(struct ior_slice value, struct key_row *ret);
 
 /* catalog.c: the next id of a counter in KV_META, from 1 on. */
 IOR_MUST_CHECK enum ior_err catalog_take_number(struct kv_writer *w, const char *counter,

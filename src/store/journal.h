@@ -21,7 +21,9 @@ struct journal;
 struct journal_params {
     struct disk *disk; /* borrowed */
     uint64_t segment_bytes;
-    uint64_t first_seq; /* the lowest segment that must be there; 0: whatever is */
+    /* It and all behind it must be there; 0: whatever is. One in front of it may have been kept
+     * for its blocks: its records come once more. */
+    uint64_t first_seq;
     uint8_t node_id[NODE_ID_BYTES];
     struct worker **workers; /* who may submit, by worker id */
     unsigned worker_count;

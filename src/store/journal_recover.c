@@ -254,7 +254,7 @@ static enum ior_err list_segments(struct journal *j, struct listing *l, struct i
             return ior_why_set(why, err, JOURNAL_DIR "/prepare.tmp: cannot remove it");
     }
     uint64_t first = j->params.first_seq;
-    if (first != 0 && (l->count == 0 || l->lowest != first))
+    if (first != 0 && (l->count == 0 || l->lowest > first || l->highest < first))
         return ior_why_set(why, IOR_E_CORRUPT,
                            JOURNAL_DIR "/%016" PRIx64 ".seg is missing: is the data directory "
                                        "mounted and whole?",

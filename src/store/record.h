@@ -49,6 +49,7 @@ enum attr_type {
     ATTR_EXPIRY = 8,
     ATTR_KEY = 9,
     ATTR_NODE = 10,
+    ATTR_DROPPED_BYTES = 11, /* u64: payload bytes that go because low moves up */
 };
 
 struct record_head {

@@ -74,6 +74,7 @@ static void decode_rows(struct ior_slice value)
     struct stream_row stream = {0};
     struct chunk_row chunk;
     struct group_row group;
+    struct key_row key;
     enum ior_err err = catalog_decode_stream(value, &stream);
     expect_error(err);
     if (err == IOR_OK) {
@@ -87,6 +88,13 @@ static void decode_rows(struct ior_slice value)
     err = catalog_decode_group(value, &group);
     expect_error(err);
     if (err == IOR_OK) IOR_ASSERT(inside(group.vote, value));
+    err = catalog_decode_key(value, &key);
+    expect_error(err);
+    if (err == IOR_OK) {
+        IOR_ASSERT(inside(key.key, value));
+        catalog_encode_key(&again, &key);
+        expect_same(&again, value);
+    }
 }
 
 /* ---- all of it in a catalog ---- */
@@ -102,6 +110,12 @@ struct walk {
     unsigned count;
     size_t last_bytes;
     uint8_t last[STREAM_BYTES_MAX];
+};
+
+struct key_walk {
+    unsigned count;
+    uint64_t uid;
+    uint64_t last_id;
 };
 
 /* Names come in order, and each is found by itself. */
@@ -127,6 +141,17 @@ static bool take_row(void *ctx, const struct stream_row *row)
     return ++w->count < WALK_MAX;
 }
 
+/* Keys come in order. */
+static bool take_key(void *ctx, uint64_t uid, const struct key_row *row)
+{
+    struct key_walk *w = ctx;
+    IOR_ASSERT(uid != 0 && row->first_id > 0 && row->first_id <= row->last_id);
+    IOR_ASSERT(w->uid < uid || (w->uid == uid && w->last_id < row->last_id));
+    w->uid = uid;
+    w->last_id = row->last_id;
+    return ++w->count < WALK_MAX;
+}
+
 static void read_all(struct kv_reader *r)
 {
     for (uint32_t n = 0; n < 4; n++) {
@@ -139,6 +164,12 @@ static void read_all(struct kv_reader *r)
             expect_error(catalog_each_stream(r, n, ior_slice(NULL, 0), take_stream, &streams));
         expect_error(catalog_each_row(r, n, 0, take_row, &rows));
         expect_error(catalog_seek_chunk(r, n, 1, n * 100, &chunk));
+        expect_error(catalog_last_chunk(r, n, 1, &chunk));
+        struct key_walk all = {0};
+        struct key_walk one = {0};
+        expect_error(catalog_each_key(r, n, 0, take_key, &all));
+        expect_error(catalog_each_key(r, n, 1, take_key, &one));
+        IOR_ASSERT(one.count == 0 || one.uid == 1);
         expect_error(catalog_get_group(r, n, &group));
         expect_error(catalog_get_small(r, n, 1, &bytes));
     }
@@ -164,6 +195,9 @@ static void write_some(struct kv_writer *w)
         expect_error(catalog_put_stream(w, &row));
     }
     expect_error(catalog_bury_chunk(w, 1, 1, 1));
+    struct key_row key = {.key = IOR_SLICE("k"), .first_id = 1, .last_id = 2};
+    expect_error(catalog_put_key(w, 1, 1, &key));
+    expect_error(catalog_del_key(w, 1, 1, 3));
 }
 
 static void must(enum ior_err err)

@@ -52,6 +52,12 @@ static void remove_dir(void)
     (void)rc;
 }
 
+static enum ior_err open_kv(void *ctx, struct kv **ret, struct ior_why *why)
+{
+    (void)ctx;
+    return kv_lmdb_open(dir, 64 << 20, ret, why);
+}
+
 static void open_node(void)
 {
     struct disk *disk = NULL;
@@ -64,12 +70,25 @@ static void open_node(void)
     IOR_ASSERT(err == IOR_OK);
     err = loop_new(&worker, 0, &loop);
     IOR_ASSERT(err == IOR_OK);
+    struct job_queue *disk_jobs = NULL;
+    err = job_queue_new("disk", 1, 1024, 0, &disk_jobs);
+    IOR_ASSERT(err == IOR_OK);
     const struct node_params p = {
         .disk = disk,
         .name = "fuzz@127.0.0.1",
         .ring_size = 8,
         .segment_bytes = 1 << 20,
+        .journal_bytes_max = 1 << 30,
         .tail_bytes_max = 64 << 20,
+        .history_bytes_max = 1 << 20,
+        .history_items_max = 50,
+        .history_stream_bytes_max = 64 << 10,
+        .chunk_items_max = 64,
+        .chunk_bytes_max = 64 << 10,
+        .small_bytes_max = 4096,
+        .stream_idle_ms = 1000,
+        .open_kv = open_kv,
+        .disk_jobs = disk_jobs,
         .dedupe_window_ms = 120000,
         .dedupe_bytes_max = 1 << 20,
         .inflight_bytes_max = 8 << 20,
@@ -136,7 +155,7 @@ static void open_server(void)
     app.config = &config;
     app.worker_count = 1;
     enum ior_err err = token_key_init(&app.key, "hs256", IOR_SLICE("0123456789abcdef"), &why);
-    if (err == IOR_OK) err = job_queue_new("crypto", CRYPTO_QUEUE_MAX, 0, &app.crypto);
+    if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 0, &app.crypto);
     if (err == IOR_OK) err = http_server_new(&app, &loop, workers, &server, &why);
     if (err == IOR_OK) err = http_server_listen(server, "127.0.0.1", 0, where, &why);
     if (err != IOR_OK) IOR_WRONG(why.text);

@@ -373,7 +373,7 @@ class Formats(unittest.TestCase):
         return [r for r in self.records if r["group"] == group and r["kind"] == 1]
 
     def test_files(self):
-        """identity, secret and node.run are as documented; nothing else is there but lock and journal."""
+        """identity, secret and node.run are as documented; nothing else is there but lock, journal, catalog."""
         text = text_of(os.path.join(self.node.data, "identity"))
         body, crc = re.fullmatch(r"(iorio data directory, format 1\nnode iorio@127\.0\.0\.1\nid [0-9a-f]{32}\n"
                                  r"ring_size 64\njournal yes\n)crc32c ([0-9a-f]{8})\n", text).groups()
@@ -381,7 +381,8 @@ class Formats(unittest.TestCase):
         self.assertIn(f"id {self.reader.node_id.hex()}\n", body)
         self.assertRegex(text_of(os.path.join(self.node.data, "secret")), r"\A[0-9a-f]{64}\Z")
         self.assertRegex(self.run_text, r"\Apid \d+\nhttp 127\.0\.0\.1:\d+\n\Z")
-        self.assertEqual(sorted(os.listdir(self.node.data)), ["identity", "journal", "lock", "secret"])
+        self.assertEqual(sorted(os.listdir(self.node.data)),
+                         ["catalog.mdb", "catalog.mdb-lock", "identity", "journal", "lock", "secret"])
         for name in os.listdir(os.path.join(self.node.data, "journal")):
             self.assertRegex(name, r"\A[0-9a-f]{16}\.seg\Z")
 

@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "core/checkpoint.h"
 #include "rt/rand.h"
 
-enum { TURNS_MAX = 1000000 };
+enum { TURNS_MAX = 1000000, RIG_MAP_BYTES = 256 << 20 };
 
 static uint64_t read_wall_ms(void *ctx)
 {
@@ -24,8 +25,18 @@ static void wake_nobody(void *ctx)
     (void)ctx; /* the test drives */
 }
 
+/* On the simulated disk, unless the rig has a folder. */
+static enum ior_err open_kv(void *ctx, struct kv **ret, struct ior_why *why)
+{
+    const struct rig *r = ctx;
+    if (r->dir != NULL) return kv_lmdb_open(r->dir, RIG_MAP_BYTES, ret, why);
+    return kv_sim_open(r->disk, "catalog.sim", ret, why);
+}
+
 static void set_up(struct rig *r)
 {
+    enum ior_err err = job_queue_new("disk", 0, 1024, 0, &r->disk_jobs);
+    IOR_ASSERT(err == IOR_OK);
     for (unsigned i = 0; i < RIG_WORKERS; i++) {
         worker_init(&r->workers[i], i, wake_nobody, NULL);
         r->worker_ptrs[i] = &r->workers[i];
@@ -35,7 +46,18 @@ static void set_up(struct rig *r)
         .name = "rig@127.0.0.1",
         .ring_size = 8,
         .segment_bytes = 64 << 10,
+        .journal_bytes_max = 64 << 20,
         .tail_bytes_max = 64 << 20,
+        .history_bytes_max = 1 << 20,
+        .history_items_max = 4,
+        .history_stream_bytes_max = 4096,
+        .chunk_items_max = 64,
+        .chunk_bytes_max = 32 << 10,
+        .small_bytes_max = 1024,
+        .stream_idle_ms = 60000,
+        .open_kv = open_kv,
+        .open_kv_ctx = r,
+        .disk_jobs = r->disk_jobs,
         .dedupe_window_ms = 120000,
         .dedupe_bytes_max = 1 << 20,
         .inflight_bytes_max = 8 << 20,
@@ -66,7 +88,8 @@ void rig_init_on(struct rig *r, const char *dir)
     struct disk *disk = NULL;
     enum ior_err err = disk_posix_open(dir, &disk, &r->why);
     IOR_ASSERT(err == IOR_OK);
-    rig_init_with(r, disk);
+    *r = (struct rig){.disk = disk, .dir = dir};
+    set_up(r);
 }
 
 enum ior_err rig_try_open(struct rig *r)
@@ -104,7 +127,19 @@ bool rig_turn(struct rig *r)
 void rig_turns(struct rig *r)
 {
     int turns = 0;
-    while (rig_turn(r)) IOR_ASSERT(++turns < TURNS_MAX);
+    while (rig_turn(r) || job_queue_step(r->disk_jobs)) IOR_ASSERT(++turns < TURNS_MAX);
+}
+
+enum ior_err rig_checkpoint(struct rig *r)
+{
+    struct checkpoint *c = r->node->checkpoint;
+    rig_settle(r);
+    checkpoint_start(c);
+    enum checkpoint_did did;
+    while ((did = checkpoint_step(c)) != CHECKPOINT_RESTS) {
+        if (did == CHECKPOINT_WAITS) rig_settle(r);
+    }
+    return checkpoint_last_error(c);
 }
 
 bool rig_commit(struct rig *r)
@@ -141,6 +176,8 @@ void rig_done(struct rig *r)
     for (unsigned i = 0; i < RIG_WORKERS; i++) worker_done(&r->workers[i]);
     worker_enter(NULL);
     clock_set_source(NULL);
+    job_queue_stop(r->disk_jobs);
+    job_queue_free(r->disk_jobs);
     disk_free(r->disk);
 }
 

@@ -15,6 +15,8 @@ enum { RIG_WORKERS = 2, RIG_WALL_MS = 1700000000 };
 
 struct rig {
     struct disk *disk;
+    const char *dir; /* of rig_init_on(); else NULL */
+    struct job_queue *disk_jobs;
     struct worker workers[RIG_WORKERS];
     struct worker *worker_ptrs[RIG_WORKERS];
     struct node_params params; /* may be changed while the node is closed */
@@ -41,6 +43,8 @@ void rig_turns(struct rig *r);
 /* The journal writes and syncs one batch, if one waits (or a MARK is due). False: nothing to write.
  */
 bool rig_commit(struct rig *r);
+/* A whole checkpoint: its error. */
+enum ior_err rig_checkpoint(struct rig *r);
 /* Turns and batches until nothing is left to do. */
 void rig_settle(struct rig *r);
 /* A clean stop, with a MARK. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "core/checkpoint.h"
 #include "trace.h"
 
 #define ULL(x) ((unsigned long long)(x))
@@ -189,7 +190,8 @@ static void submit(struct world *w, struct op *op, struct append *a, unsigned fl
     enum ior_err err = iorio_append(w->node, a, on_done);
     worker_enter(NULL);
     if (err == IOR_OK) return;
-    if (err != IOR_E_INFLIGHT && err != IOR_E_BUSY)
+    if (err == IOR_E_TAILFULL) trace_count(COUNT_tail_full, 1);
+    if (err != IOR_E_INFLIGHT && err != IOR_E_BUSY && err != IOR_E_TAILFULL)
         trace_violation("an append was refused with %s", ior_err_name(err));
     trace_count(COUNT_gave_up, 1);
     w->pending--;
@@ -241,6 +243,8 @@ void client_repeat(struct world *w)
 void client_prove_alive(struct world *w)
 {
     uint64_t first = w->model.op_count + 1;
+    if (!world_checkpoint(w)) trace_violation("nothing is wrong any more, but no checkpoint works");
+    (void)checkpoint_is_due(w->node->checkpoint); /* the journal is small again */
     for (unsigned i = 0; i < MODEL_STREAMS; i++) {
         struct op *op = model_new_op(&w->model, i, 2, 100, false);
         submit(w, op, make_append(w, op, op), 0);
@@ -351,7 +355,11 @@ static void on_read(struct read *r)
     w->pending--;
     trace_note("read answered", r->user[0] << 32 | r->count, r->high);
     trace_count(COUNT_reads, 1);
-    check_read(w, r);
+    if (r->err == IOR_OK) {
+        check_read(w, r);
+    } else if (!disk_sim_is_dead(w->disk)) {
+        trace_violation("a read ended with %s", ior_err_name(r->err));
+    }
     read_free(r);
 }
 

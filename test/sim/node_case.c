@@ -18,6 +18,9 @@ enum step {
     STEP_TURN,
     STEP_JOURNAL,
     STEP_PREPARE,
+    STEP_CHECKPOINT,
+    STEP_DISK,
+    STEP_TICK,
     STEP_TIME,
     STEP_LOOK,
     STEP_COUNT,
@@ -40,14 +43,21 @@ static struct mix choose_mix(struct world *w)
                                [STEP_TURN] = 40,
                                [STEP_JOURNAL] = 30,
                                [STEP_PREPARE] = 5,
+                               [STEP_CHECKPOINT] = 25,
+                               [STEP_DISK] = 25,
+                               [STEP_TICK] = 3,
                                [STEP_TIME] = 5,
                                [STEP_LOOK] = 2}};
-    switch (world_below(w, 5)) {
+    if (world_odds(w, 3)) m.weight[STEP_CHECKPOINT] = world_odds(w, 2) ? 0 : 90;
+    switch (world_below(w, 6)) {
     case 0:
         m.weight[STEP_JOURNAL] = 3;
         break;
     case 1:
         m.weight[STEP_TURN] = 6;
+        break;
+    case 3:
+        m.weight[STEP_DISK] = 3;
         break;
     case 2:
         m.weight[STEP_PREPARE] = world_odds(w, 2) ? 0 : 40;
@@ -120,6 +130,15 @@ static void do_step(struct world *w, enum step step)
     case STEP_PREPARE:
         world_prepare_step(w);
         break;
+    case STEP_CHECKPOINT:
+        world_checkpoint_step(w);
+        break;
+    case STEP_DISK:
+        world_disk_step(w);
+        break;
+    case STEP_TICK:
+        world_tick(w);
+        break;
     case STEP_TIME:
         world_pass_time(w);
         break;
@@ -145,9 +164,9 @@ static void live(struct world *w)
         }
         was_failed = failed;
     }
-    if (world_odds(w, 4)) {
+    if (world_odds(w, 4) && !disk_sim_is_dead(w->disk)) {
         world_turns(w);
-        client_inspect(w, false); /* what is in memory needs no disk */
+        client_inspect(w, false); /* reads go on, whatever happened to the journal */
     }
     bool sound = !disk_sim_is_dead(w->disk) && !journal_failed(w->node->journal);
     if (sound && world_odds(w, 5)) { /* also after a full disk: no restart is needed */

@@ -31,6 +31,11 @@
     X(lists, "lists")                                                                              \
     X(changes, "changes of facts acknowledged")                                                    \
     X(io_errors, "disk errors that made the journal stop")                                         \
+    X(checkpoints, "checkpoints that ended well")                                                  \
+    X(checkpoint_failures, "checkpoints that failed")                                              \
+    X(checkpoint_cuts, "checkpoints given up or crashed in the middle")                            \
+    X(tail_full, "appends refused because memory.tail was full")                                   \
+    X(disk_jobs, "look-ups and reads by the disk pool")                                            \
     X(released, "segments released")                                                               \
     X(records, "records of the journal alone acknowledged")
 

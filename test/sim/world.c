@@ -5,6 +5,7 @@
 #include "world.h"
 
 #include "base/assert.h"
+#include "core/checkpoint.h"
 #include "mutants.h"
 #include "trace.h"
 
@@ -47,6 +48,8 @@ void world_init(struct world *w, uint64_t seed)
     w->call_us = call_us[world_below(w, IOR_LEN(call_us))];
     model_init(&w->model);
     facts_init(&w->facts);
+    enum ior_err err = job_queue_new("disk", 0, 1 << 20, 0, &w->disk_jobs);
+    IOR_ASSERT(err == IOR_OK);
 }
 
 void world_done(struct world *w)
@@ -54,6 +57,8 @@ void world_done(struct world *w)
     IOR_ASSERT(w->node == NULL && w->pending == 0);
     if (disk_sim_open_files(w->disk) != 0)
         trace_violation("%u files were left open", disk_sim_open_files(w->disk));
+    job_queue_stop(w->disk_jobs);
+    job_queue_free(w->disk_jobs);
     disk_free(w->disk);
     model_done(&w->model);
     clock_set_source(NULL);
@@ -71,6 +76,26 @@ static void kick(void *ctx)
     journal_kick(ctx, worker_current());
 }
 
+static enum ior_err open_kv(void *ctx, struct kv **ret, struct ior_why *why)
+{
+    const struct world *w = ctx;
+    return kv_sim_open(w->disk, "catalog.sim", ret, why);
+}
+
+/* Limits that are reached, in some lives. */
+static void choose_limits(struct world *w, struct node_params *p)
+{
+    if (world_odds(w, 4)) p->segment_bytes *= 2;
+    if (world_odds(w, 4)) p->inflight_bytes_max = 64 << 10;
+    if (world_odds(w, 3)) p->tail_bytes_max = (64 << 10) + world_below(w, 400 << 10);
+    if (world_odds(w, 3)) p->history_bytes_max = world_below(w, 8 << 10);
+    if (world_odds(w, 3)) p->stream_idle_ms = 0;
+    if (world_odds(w, 3)) p->journal_bytes_max = 8 * p->segment_bytes;
+    if (world_odds(w, 3)) p->small_bytes_max = 256 + world_below(w, 64 << 10);
+    if (world_odds(w, 3)) p->chunk_items_max = 2 + world_below(w, 30);
+    if (world_odds(w, 3)) p->chunk_bytes_max = 1000 + world_below(w, 100 << 10);
+}
+
 static enum ior_err try_start(struct world *w, struct ior_why *why)
 {
     w->worker_count = 1 + (unsigned)world_below(w, WORLD_WORKERS);
@@ -83,15 +108,25 @@ static enum ior_err try_start(struct world *w, struct ior_why *why)
         .name = "sim@127.0.0.1",
         .ring_size = WORLD_RING_SIZE,
         .segment_bytes = WORLD_SEGMENT_BYTES,
+        .journal_bytes_max = 1u << 30,
         .tail_bytes_max = 1u << 30,
+        .history_bytes_max = 1 << 20,
+        .history_items_max = 1 + world_below(w, 20),
+        .history_stream_bytes_max = 16 << 10,
+        .chunk_items_max = 64,
+        .chunk_bytes_max = 64 << 10,
+        .small_bytes_max = 4 << 10,
+        .stream_idle_ms = 3000,
+        .open_kv = open_kv,
+        .open_kv_ctx = w,
+        .disk_jobs = w->disk_jobs,
         .dedupe_window_ms = UINT64_MAX, /* the model does not reckon with time */
         .dedupe_bytes_max = 1u << 30,
         .inflight_bytes_max = 16 << 20,
         .workers = w->worker_ptrs,
         .worker_count = w->worker_count,
     };
-    if (world_odds(w, 4)) p.segment_bytes *= 2;
-    if (world_odds(w, 4)) p.inflight_bytes_max = 64 << 10;
+    choose_limits(w, &p);
     enum ior_err err = node_open(&p, &w->node, &w->report, why);
     trace_note("start", err, disk_sim_hash(w->disk));
     if (err != IOR_OK) {
@@ -199,6 +234,70 @@ void world_prepare_step(struct world *w)
     trace_note("prepare", disk_sim_count(w->disk, DISK_SIM_CHANGE), disk_sim_used_bytes(w->disk));
 }
 
+static void count_round(struct world *w)
+{
+    enum ior_err err = checkpoint_last_error(w->node->checkpoint);
+    trace_note("checkpoint", err, disk_sim_count(w->disk, DISK_SIM_CHANGE));
+    trace_count(err == IOR_OK ? COUNT_checkpoints : COUNT_checkpoint_failures, 1);
+    bool expected = err == IOR_OK || disk_sim_is_dead(w->disk) || disk_sim_failed(w->disk) ||
+                    (err == IOR_E_NOSPC && w->full_in_life) || err == IOR_E_CLOSING ||
+                    journal_failed(w->node->journal) || w->met_in_round;
+    if (!expected) trace_violation("a checkpoint failed with %s", ior_err_name(err));
+}
+
+static void start_round(struct world *w)
+{
+    checkpoint_start(w->node->checkpoint);
+    w->in_checkpoint = true;
+    w->met_in_round = false;
+}
+
+void world_checkpoint_step(struct world *w)
+{
+    struct checkpoint *c = w->node->checkpoint;
+    if (w->in_checkpoint) {
+        w->in_checkpoint = checkpoint_step(c) != CHECKPOINT_RESTS;
+        w->met_in_round = w->met_in_round || disk_sim_failed(w->disk);
+        if (!w->in_checkpoint) count_round(w);
+        return;
+    }
+    if (!checkpoint_is_due(c) && !world_odds(w, 12)) return;
+    start_round(w);
+}
+
+void world_disk_step(struct world *w)
+{
+    if (job_queue_step(w->disk_jobs)) trace_count(COUNT_disk_jobs, 1);
+}
+
+void world_tick(struct world *w)
+{
+    worker_enter(&w->workers[0]);
+    node_tick(w->node);
+    worker_enter(NULL);
+}
+
+bool world_checkpoint(struct world *w)
+{
+    struct checkpoint *c = w->node->checkpoint;
+    if (!w->in_checkpoint) start_round(w);
+    for (unsigned steps = 0; w->in_checkpoint; steps++) {
+        if (steps > SETTLE_ROUNDS_MAX) trace_violation("a checkpoint does not end");
+        world_settle(w);
+        world_checkpoint_step(w);
+    }
+    return checkpoint_last_error(c) == IOR_OK;
+}
+
+/* What is under way is given up. */
+static void stop_checkpoint(struct world *w)
+{
+    if (!w->in_checkpoint) return;
+    trace_count(COUNT_checkpoint_cuts, 1);
+    checkpoint_cancel(w->node->checkpoint);
+    world_checkpoint(w);
+}
+
 void world_pass_time(struct world *w)
 {
     static const uint64_t steps_us[] = {1, 300, 5000, 60000, 120000, 1100000};
@@ -223,7 +322,7 @@ static bool idle(struct world *w)
 
 void world_turns(struct world *w)
 {
-    for (unsigned rounds = 0; !idle(w); rounds++) {
+    for (unsigned rounds = 0; !idle(w) || job_queue_step(w->disk_jobs); rounds++) {
         if (rounds > SETTLE_ROUNDS_MAX) trace_violation("the workers do not come to rest");
         for (unsigned i = 0; i < w->worker_count; i++) world_turn(w, i);
     }
@@ -252,6 +351,10 @@ void world_heal(struct world *w)
     world_settle(w);
     w->mono_us += JOURNAL_NOSPC_RETRY_MS * 1000; /* a full disk is tried again */
     world_prepare_step(w);
+    if (journal_failed(w->node->journal)) return;
+    if (w->in_checkpoint) world_checkpoint(w);
+    if (!world_checkpoint(w)) trace_violation("nothing is wrong any more, but no checkpoint works");
+    checkpoint_is_due(w->node->checkpoint); /* the journal is small again */
 }
 
 /* ---- ends ---- */
@@ -269,6 +372,7 @@ void world_stop(struct world *w)
 {
     struct journal *j = w->node->journal;
     if (world_odds(w, 2)) world_settle(w); /* else some calls hear CLOSING */
+    stop_checkpoint(w);
     journal_close(j);
     trace_note("stop", w->pending, 0);
     world_settle(w);
@@ -291,6 +395,7 @@ void world_crash(struct world *w)
     }
     trace_note("crash", w->pending, 0);
     world_settle(w);
+    stop_checkpoint(w);
     close_node(w);
     end_process(w, !world_odds(w, 3));
     disk_sim_set_limit(w->disk, UINT64_MAX);

@@ -22,8 +22,11 @@ struct world {
     struct worker workers[WORLD_WORKERS];
     struct worker *worker_ptrs[WORLD_WORKERS];
     unsigned worker_count;
+    struct job_queue *disk_jobs;
     struct node *node;                   /* NULL: not running */
     struct journal_replay_report report; /* of the last start */
+    bool in_checkpoint;                  /* a round is under way */
+    bool met_in_round;                   /* a fault, in this round */
     bool batch_open;                     /* journal_begin() was true, journal_finish() is due */
     unsigned life;
     unsigned pending; /* calls that were not answered yet */
@@ -50,7 +53,14 @@ void world_turn(struct world *w, unsigned worker);
 /* The journal's next step: begin, or finish of what was begun. */
 void world_journal_step(struct world *w);
 void world_prepare_step(struct world *w);
+/* The checkpoint's next step; begins a round now and then. */
+void world_checkpoint_step(struct world *w);
+/* One look-up or read of the disk pool. */
+void world_disk_step(struct world *w);
+void world_tick(struct world *w);
 void world_pass_time(struct world *w);
+/* A whole round, to its end. False: it failed. */
+bool world_checkpoint(struct world *w);
 /* Turns and batches until every call is answered. */
 void world_settle(struct world *w);
 /* Nothing is wrong any more from here on (the journal has not failed). */

@@ -247,7 +247,7 @@ static void tail_is_bounded(void **state)
     assert_int_equal(p.submitted, IOR_E_TAILFULL);
     rig_post_free(&p);
     assert_true(high > 10);
-    assert_true(atomic_load(&rig.node->tail_bytes) <= 8192);
+    assert_true(atomic_load(&rig.node->memory.tail_bytes) <= 8192);
     assert_int_equal(atomic_load(&rig.node->inflight_bytes), 0);
     assert_int_equal(high_of(&rig, "b", "s"), high);
     rig_close(&rig);

@@ -15,6 +15,7 @@
 enum { WINDOW_MS = 1000, T0 = 1000000 };
 
 static struct dedupe_limits limits;
+static struct stream_memory memory;
 static struct stream_table table;
 static struct dedupe keys;
 
@@ -22,7 +23,7 @@ static int set_up(void **state)
 {
     (void)state;
     limits = (struct dedupe_limits){.window_ms = WINDOW_MS, .bytes_max = 64 << 20};
-    stream_table_init(&table, &limits);
+    stream_table_init(&table, &limits, &memory);
     dedupe_init(&keys, 99);
     return 0;
 }

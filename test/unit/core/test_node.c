@@ -74,14 +74,15 @@ static void reopen_shows_the_same(void **state)
     for (uint64_t round = 1; round <= 3; round++) {
         put_some(round, 60);
         dump(&before);
-        const uint64_t tail = atomic_load(&rig.node->tail_bytes);
-        const uint64_t streams = atomic_load(&rig.node->stream_count);
+        const uint64_t tail = atomic_load(&rig.node->memory.tail_bytes);
+        const uint64_t streams = atomic_load(&rig.node->memory.streams);
         rig_close(&rig);
         rig_open(&rig);
         dump(&after);
         assert_string_equal((const char *)after.data, (const char *)before.data);
-        assert_int_equal(atomic_load(&rig.node->stream_count), streams);
-        assert_true(atomic_load(&rig.node->tail_bytes) >= tail); /* a CREATE is counted too */
+        assert_int_equal(atomic_load(&rig.node->memory.streams), streams);
+        assert_true(atomic_load(&rig.node->memory.tail_bytes) >=
+                    tail); /* a CREATE is counted too */
         assert_true(rig.report.marked && !rig.report.torn);
         assert_true(rig.report.records >= records + 60);
         records = rig.report.records;

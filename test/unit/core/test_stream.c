@@ -14,12 +14,13 @@
 #include "rt/rand.h"
 
 static struct dedupe_limits limits;
+static struct stream_memory memory;
 static struct stream_table table;
 
 static int set_up(void **state)
 {
     (void)state;
-    stream_table_init(&table, &limits);
+    stream_table_init(&table, &limits, &memory);
     return 0;
 }
 
@@ -64,7 +65,7 @@ static void push(struct stream *s, const char *text, uint64_t time_ms)
     struct item it;
     struct ior_blob *b = one_event(text, s->uid, s->high + 1, &it);
     assert_int_equal(stream_reserve_room(s, 1), IOR_OK);
-    stream_push(s, b, &it, time_ms);
+    stream_push(s, b, &it, time_ms, it.seqnum);
     ior_blob_unref(b); /* the stream has its own reference */
 }
 

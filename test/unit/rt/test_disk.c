@@ -303,6 +303,30 @@ static void names_move_and_go(void **state)
     assert_int_equal(disk_sync_dir(disk, "no"), IOR_E_NOTFOUND);
 }
 
+/* What: rmdir removes an empty folder only; a missing one is fine, a file is not. */
+static void empty_folders_go(void **state)
+{
+    (void)state;
+    bool gone = true;
+    assert_int_equal(disk_mkdir(disk, "sub"), IOR_OK);
+    write_text("sub/f", "x");
+    assert_int_equal(disk_rmdir(disk, "sub", &gone), IOR_OK);
+    assert_false(gone);
+    expect_text("sub/f", "x");
+    assert_int_equal(disk_unlink(disk, "sub/f"), IOR_OK);
+    for (int i = 0; i < 2; i++) {
+        gone = false;
+        assert_int_equal(disk_rmdir(disk, "sub", &gone), IOR_OK);
+        assert_true(gone);
+    }
+    assert_int_equal(disk_sync_dir(disk, "sub"), IOR_E_NOTFOUND);
+    assert_int_equal(disk_rmdir(disk, "no/sub", &gone), IOR_OK);
+    assert_true(gone);
+    write_text("f", "x");
+    assert_int_equal(disk_rmdir(disk, "f", &gone), IOR_E_IO);
+    expect_text("f", "x");
+}
+
 /* What: an open file goes on after its name is gone. */
 static void open_files_outlive_their_names(void **state)
 {
@@ -401,13 +425,21 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(short_files_read_short), TEST(files_grow_and_shrink),
-        TEST(pieces_are_gathered),    TEST(hints_change_no_bytes),
-        TEST(missing_files),          TEST(read_only_is_read_only),
-        TEST(replace_file_is_whole),  TEST(failed_replace_keeps_the_old),
-        TEST(read_file_has_a_limit),  TEST(list_names_everything),
-        TEST(names_move_and_go),      TEST(open_files_outlive_their_names),
-        TEST(the_folder_is_made),     TEST(missing_rights_are_named),
+        TEST(short_files_read_short),
+        TEST(files_grow_and_shrink),
+        TEST(pieces_are_gathered),
+        TEST(hints_change_no_bytes),
+        TEST(missing_files),
+        TEST(read_only_is_read_only),
+        TEST(replace_file_is_whole),
+        TEST(failed_replace_keeps_the_old),
+        TEST(read_file_has_a_limit),
+        TEST(list_names_everything),
+        TEST(names_move_and_go),
+        TEST(empty_folders_go),
+        TEST(open_files_outlive_their_names),
+        TEST(the_folder_is_made),
+        TEST(missing_rights_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

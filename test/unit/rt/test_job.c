@@ -39,7 +39,7 @@ static int set_up(void **state)
     sem_init(&gate, 0, 0);
     worker_init(&worker, 0, wake, NULL);
     worker_enter(&worker);
-    return job_queue_new("test-jobs", WAITING_MAX, 0, &queue) == IOR_OK ? 0 : -1;
+    return job_queue_new("test-jobs", 1, WAITING_MAX, 0, &queue) == IOR_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -204,7 +204,7 @@ static void thread_has_name_and_nice(void **state)
     struct task t = task_of(false);
     const int mine = getpriority(PRIO_PROCESS, 0);
     t.job.work = look_around;
-    assert_int_equal(job_queue_new("a-name-that-is-too-long", 1, 19, &nice_queue), IOR_OK);
+    assert_int_equal(job_queue_new("a-name-that-is-too-long", 1, 1, 19, &nice_queue), IOR_OK);
     assert_int_equal(job_submit(nice_queue, &t.job), IOR_OK);
     turn_until(&t);
     job_queue_stop(nice_queue);

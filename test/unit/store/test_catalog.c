@@ -508,7 +508,7 @@ static void values_are_strict(void **state)
         enum ior_err sound;
     } kinds[] = {
         {KV_ROWS, catalog_key_uid(0, 1), read_stream, 58, IOR_OK},
-        {KV_CHUNKS, catalog_key_chunk(0, 1, 1), read_chunk, 56, IOR_OK},
+        {KV_CHUNKS, catalog_key_ids(0, 1, 1), read_chunk, 56, IOR_OK},
         {KV_GROUPS, catalog_key_u32(1), read_group, 36, IOR_OK},
         {KV_BUCKETS, catalog_key_bytes(IOR_SLICE("b")), read_bucket, 0, IOR_OK},
         {KV_STREAMS, name_key, read_name, 14, IOR_E_CORRUPT}, /* it leads to no row */
@@ -563,7 +563,7 @@ static void bytes_are_as_documented(void **state)
                                     "32303234"
                                     "7b7d");
     ior_buf_clear(&out);
-    key = catalog_key_chunk(1, 2, 0x0102030405060708);
+    key = catalog_key_ids(1, 2, 0x0102030405060708);
     expect_hex(catalog_key_slice(&key), "0000000100000000000000020102030405060708");
     struct chunk_row chunk = {.state = {.end_bytes = 0x1000,
                                         .last_seqnum = 9,

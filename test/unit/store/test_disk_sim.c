@@ -284,6 +284,45 @@ static void replaced_and_new_folders(void **state)
     assert_true(folders > 0 && folders < ROUNDS);
 }
 
+/* What: a removed folder may come back, empty, until the one above is synced; one with a file in
+ * it stays; made again in its place, it is the new one or the old one or none. */
+static void removed_folders(void **state)
+{
+    (void)state;
+    unsigned back = 0;
+    unsigned again = 0;
+    for (uint64_t seed = 1; seed <= ROUNDS; seed++) {
+        bool gone = true;
+        bool sure = seed % 2 == 0;
+        fresh(seed);
+        assert_int_equal(disk_mkdir(disk, "d"), IOR_OK);
+        disk_close(open_file("d/x"));
+        assert_int_equal(disk_sync_dir(disk, "d"), IOR_OK);
+        assert_int_equal(disk_sync_dir(disk, "."), IOR_OK);
+        assert_int_equal(disk_rmdir(disk, "d", &gone), IOR_OK);
+        assert_true(!gone && disk_sim_has(disk, "d/x"));
+        assert_int_equal(disk_unlink(disk, "d/x"), IOR_OK);
+        assert_int_equal(disk_sync_dir(disk, "d"), IOR_OK);
+        disk_sim_fail(disk, DISK_SIM_RMDIR, 1, IOR_E_IO, false);
+        assert_int_equal(disk_rmdir(disk, "d", &gone), IOR_E_IO);
+        assert_true(!gone && disk_sim_has(disk, "d"));
+        assert_int_equal(disk_rmdir(disk, "d", &gone), IOR_OK);
+        assert_true(gone && !disk_sim_has(disk, "d"));
+        if (sure) assert_int_equal(disk_sync_dir(disk, "."), IOR_OK);
+        if (seed % 3 == 0) assert_int_equal(disk_mkdir(disk, "d"), IOR_OK);
+        disk_sim_crash(disk, seed % 3 == 0 || !sure ? DISK_SIM_LOSE_SOME : DISK_SIM_LOSE_ALL);
+        assert_false(disk_sim_has(disk, "d/x"));
+        if (seed % 3 == 0) {
+            again += disk_sim_has(disk, "d");
+        } else {
+            if (sure) assert_false(disk_sim_has(disk, "d"));
+            back += disk_sim_has(disk, "d");
+        }
+    }
+    assert_true(back > 0 && back < ROUNDS / 3);
+    assert_true(again > 0 && again < ROUNDS / 3);
+}
+
 /* What: no more bytes than the limit; a write that does not fit may be there in part;
  * blocks that were written before need no room. */
 static void limit_is_kept(void **state)
@@ -388,6 +427,7 @@ int main(void)
         WITH_DISK(failed_sync_drops_the_writes),
         WITH_DISK(names_are_sure_after_sync_dir),
         WITH_DISK(replaced_and_new_folders),
+        WITH_DISK(removed_folders),
         WITH_DISK(limit_is_kept),
         WITH_DISK(rule_fails_the_nth),
         WITH_DISK(crash_point_stops_everything),

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""tools/doc_tables.py - writes the tables of docs/ that repeat tables of the sources anew: keys and
+metrics in docs/operations.rst. test/integration/04_docs.py fails when they are not fresh.
+
+    tools/doc_tables.py            in the checkout; exit 0"""
+
+import pathlib
+import re
+import textwrap
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WIDTH = 118
+
+
+def strings(text):
+    """The string literals of a row of a .def file, unescaped."""
+    return [s.replace('\\"', '"') for s in re.findall(r'"((?:[^"\\]|\\.)*)"', text)]
+
+
+def rows_of(path, macro):
+    text = (ROOT / path).read_text()
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    return re.findall(rf'^{macro}\(((?:"(?:[^"\\]|\\.)*"|[^")])*)\)', text, flags=re.M)
+
+
+def table(head, rows):
+    first = [max(len(r[i]) for r in rows + [head]) for i in range(len(head) - 1)]
+    last = WIDTH - sum(first) - 2 * len(first)
+    rule = "  ".join(["=" * w for w in first] + ["=" * last])
+    out = [rule, "  ".join(h.ljust(w) for h, w in zip(head, first + [0])).rstrip(), rule]
+    for row in rows:
+        lines = textwrap.wrap(row[-1], last, break_long_words=False, break_on_hyphens=False)
+        for i, line in enumerate(lines):
+            cells = row[:-1] if i == 0 else [""] * len(first)
+            out.append("  ".join([c.ljust(w) for c, w in zip(cells, first)] + [line]).rstrip())
+    return "\n".join(out + [rule]) + "\n"
+
+
+def keys():
+    out = []
+    for row in rows_of("config/keys.def", "X"):
+        said = strings(row)
+        key, default, help_ = said[0], said[1], said[-1]
+        once = "First start only. " if "FIRST_START" in row.split('"')[4] + row.rsplit('"', 2)[0] else ""
+        out.append([f"``{key}``", f"``{default}``" if default else "empty", once + help_])
+    return table(["key", "default", "meaning"], out)
+
+
+def metrics():
+    out = []
+    for row in rows_of("src/base/metrics.def", "M"):
+        kind, name = [w.strip() for w in row.split(",")[:2]]
+        total = "_total" if kind == "COUNTER" else ""
+        out.append([f"``iorio_{name}{total}``", kind.lower(), strings(row)[0]])
+    return table(["metric", "kind", "meaning"], out)
+
+
+def replace(path, head, new):
+    """The table whose head line begins with this word."""
+    text = (ROOT / path).read_text()
+    found = re.search(rf"^=+  =[= ]*\n{head} .*?\n=[= ]+\n.*?\n=+  =[= ]*\n", text, flags=re.S | re.M)
+    (ROOT / path).write_text(text[: found.start()] + new + text[found.end() :])
+
+
+replace("docs/operations.rst", "key", keys())
+replace("docs/operations.rst", "metric", metrics())
