@@ -73,7 +73,7 @@
 #define RETENTION_JSON_BYTES_MAX 4096
 /* Retention policies of buckets and streams together: some 400 bytes of memory each. More: 507.
  * Changes that are under way are not counted. */
-#define RETENTION_POLICIES_MAX 1000000
+#define RETENTION_POLICIES_MAX 200000
 
 IOR_STATIC_ASSERT(RECORD_BYTES_MAX > (1u << 30), "a record holds the largest body");
 IOR_STATIC_ASSERT(READ_VISIT_ENTRIES <= LIST_NAMES_MAX, "visits are small");
