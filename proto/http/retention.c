@@ -4,7 +4,6 @@
  * Failure modes: a body that is no policy is 400 with the field and the value that are wrong;
  * the policy that was there stays. */
 #include "base/limits.h"
-#include "core/retention_change.h"
 #include "proto/http/call.h"
 #include "proto/http/routes.h"
 

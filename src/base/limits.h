@@ -71,7 +71,7 @@
 #define RETENTION_VALUE_MAX 9007199254740991
 /* The JSON of a retention policy. Longer: 413. */
 #define RETENTION_JSON_BYTES_MAX 4096
-/* Retention policies of buckets and streams together: some 400 bytes of memory each. More: 507.
+/* Retention policies of buckets and streams together: some 300 bytes of memory each. More: 507.
  * Changes that are under way are not counted. */
 #define RETENTION_POLICIES_MAX 200000
 
