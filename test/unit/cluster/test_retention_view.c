@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "cluster/retention_view.h"
+#include "no_memory.h"
 
 enum { BUCKETS = 12, STREAMS = 40, VIEWS = 300 };
 
@@ -171,11 +172,49 @@ static void edges(void **state)
     retention_view_unref(NULL);
 }
 
+/* What: no memory for a change leaves the draft, and the view it shares with, as they were. */
+static void no_memory_changes_nothing(void **state)
+{
+    (void)state;
+    struct pair p = {0};
+    srand(9);
+    assert_int_equal(retention_view_new(NULL, &p.view), IOR_OK);
+    for (unsigned i = 0; i < 300; i++) change(&p);
+    struct retention_view *draft = NULL;
+    no_memory_at = 1;
+    assert_int_equal(retention_view_new(p.view, &draft), IOR_E_NOMEM);
+    assert_null(draft);
+    const struct retention r = {.max_events = 5, .max_total_bytes = 6};
+    unsigned refused = 0;
+    for (unsigned b = 0; b < BUCKETS; b++) {
+        char bucket[16];
+        enum ior_err err = IOR_E_NOMEM;
+        assert_int_equal(retention_view_new(p.view, &draft), IOR_OK);
+        for (unsigned n = 1; err == IOR_E_NOMEM && n < 4; n++) {
+            no_memory_at = n;
+            err = retention_view_set(draft, bucket_name(b, bucket), IOR_SLICE(""),
+                                     b % 2 == 0 ? &r : NULL);
+            refused += err == IOR_E_NOMEM;
+            if (err == IOR_E_NOMEM) {
+                struct pair as_before = {draft, p.model};
+                check(&as_before);
+            }
+        }
+        no_memory_at = 0;
+        assert_int_equal(err, IOR_OK);
+        check(&p);
+        retention_view_unref(draft);
+    }
+    assert_true(refused > BUCKETS);
+    retention_view_unref(p.view);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_share_and_stay),
         cmocka_unit_test(edges),
+        cmocka_unit_test(no_memory_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
