@@ -1,8 +1,8 @@
 /* cluster/meta.c - see meta.h.
  * Happy path of a change: propose in the strand; when committed, apply to the
- * fact table, build a new policy, mail it to every worker; each worker swaps its
- * pointer and mails back; after the last one the caller is answered.
- * Failure modes: a change whose policy cannot be built (no memory) is durable all
+ * fact table (meta_facts.c), then the part of the view that changed goes to every worker
+ * (meta_view.c); after the last one has it the caller is answered.
+ * Failure modes: a change whose view cannot be built (no memory) is durable all
  * the same; the old view stays until the next change and the caller gets NOMEM. */
 #include "cluster/meta.h"
 
@@ -11,53 +11,23 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "cluster/meta_facts.h"
+#include "cluster/meta_view.h"
+#include "cluster/retention_fact.h"
 #include "rt/clock.h"
 
 enum { META_MAGIC = 0x6d657461 };
-
-struct stored_fact {
-    uint64_t hash;
-    size_t key_bytes;
-    size_t value_bytes;
-    uint8_t bytes[]; /* key, then value */
-};
-
-/* One worker's pointer to the current policy. */
-struct view_slot {
-    struct policy *policy;
-    unsigned char pad[56]; /* a cache line each */
-};
-
-struct view_mail {
-    struct msg msg; /* to the worker, then back into the strand */
-    struct meta *meta;
-    struct policy *policy;
-    struct meta_change *change;
-    unsigned worker;
-};
 
 struct meta {
     uint32_t magic;
     struct meta_params params;
     struct strand strand;
     struct group group;
-    struct ior_map facts;
-    struct policy *policy; /* the newest; guarded by the strand */
-    struct view_slot *views;
+    struct meta_facts facts; /* guarded by the strand */
+    struct meta_view view;
 };
-
-static struct ior_slice key_of(const struct stored_fact *f)
-{
-    return ior_slice(f->bytes, f->key_bytes);
-}
-
-static bool same_key(const void *object, const void *key)
-{
-    return ior_slice_eq(key_of(object), *(const struct ior_slice *)key);
-}
 
 static const struct group_ops *group_ops(void);
 
@@ -65,13 +35,14 @@ enum ior_err meta_new(const struct meta_params *p, struct meta **ret)
 {
     struct meta *m = calloc(1, sizeof *m);
     if (m == NULL) return IOR_E_NOMEM;
-    m->views = calloc(p->worker_count, sizeof *m->views);
-    if (m->views == NULL) {
+    enum ior_err err = meta_view_init(&m->view, &m->strand, p->workers, p->worker_count);
+    if (err != IOR_OK) {
         free(m);
-        return IOR_E_NOMEM;
+        return err;
     }
     m->magic = META_MAGIC;
     m->params = *p;
+    meta_facts_init(&m->facts);
     strand_init(&m->strand);
     group_init(&m->group, 0, p->journal, &m->strand, group_ops(), m, p->node);
     *ret = m;
@@ -82,42 +53,14 @@ void meta_free(struct meta *m)
 {
     if (m == NULL) return;
     IOR_CHECK_MAGIC(m, META_MAGIC);
-    size_t pos = 0;
-    void *f;
-    while ((f = ior_map_next(&m->facts, &pos)) != NULL) free(f);
-    ior_map_done(&m->facts);
-    for (unsigned i = 0; i < m->params.worker_count; i++) policy_unref(m->views[i].policy);
-    policy_unref(m->policy);
+    meta_facts_done(&m->facts);
+    meta_view_done(&m->view);
     strand_done(&m->strand);
-    free(m->views);
     m->magic = 0;
     free(m);
 }
 
 /* ---- facts ---- */
-
-static enum ior_err set_fact(struct meta *m, struct ior_slice key, struct ior_slice value)
-{
-    uint64_t hash = ior_hash(key);
-    struct stored_fact *f = NULL;
-    if (value.data != NULL) {
-        f = malloc(sizeof *f + key.size_bytes + value.size_bytes);
-        if (f == NULL) return IOR_E_NOMEM;
-        f->hash = hash;
-        f->key_bytes = key.size_bytes;
-        f->value_bytes = value.size_bytes;
-        memcpy(f->bytes, key.data, key.size_bytes);
-        if (value.size_bytes > 0) memcpy(f->bytes + key.size_bytes, value.data, value.size_bytes);
-    }
-    struct stored_fact *old = ior_map_find(&m->facts, hash, same_key, &key);
-    if (old != NULL) {
-        ior_map_remove(&m->facts, hash, old);
-        free(old);
-    }
-    enum ior_err err = f == NULL ? IOR_OK : ior_map_add(&m->facts, hash, f);
-    if (err != IOR_OK) free(f);
-    return err;
-}
 
 static enum ior_err apply_items(struct meta *m, struct ior_slice items)
 {
@@ -129,24 +72,11 @@ static enum ior_err apply_items(struct meta *m, struct ior_slice items)
         if (it.op != ITEM_SET || key.data == NULL) return IOR_E_VERSION;
         struct ior_slice value = it.payload;
         if ((it.flags & ITEM_FLAG_JSON) == 0) value = (struct ior_slice){NULL, 0}; /* unset */
-        err = set_fact(m, key, value);
+        err = meta_facts_set(&m->facts, key, value);
         if (err != IOR_OK) return err;
+        meta_view_touch(&m->view, &(struct fact){key, value});
     }
     return err == IOR_E_END ? IOR_OK : err;
-}
-
-static enum ior_err build_policy(struct meta *m, struct policy **ret, struct ior_why *why)
-{
-    struct fact *facts = calloc(m->facts.count + 1, sizeof *facts);
-    if (facts == NULL) return ior_why_set(why, IOR_E_NOMEM, "out of memory");
-    size_t n = 0;
-    size_t pos = 0;
-    struct stored_fact *f;
-    while ((f = ior_map_next(&m->facts, &pos)) != NULL)
-        facts[n++] = (struct fact){key_of(f), ior_slice(f->bytes + f->key_bytes, f->value_bytes)};
-    enum ior_err err = policy_build(facts, n, ret, why);
-    free(facts);
-    return err;
 }
 
 enum ior_err meta_replay(struct meta *m, const struct record_head *head, struct ior_slice items,
@@ -164,23 +94,22 @@ enum ior_err meta_replay(struct meta *m, const struct record_head *head, struct 
 
 enum ior_err meta_start(struct meta *m, struct ior_why *why)
 {
-    enum ior_err err = build_policy(m, &m->policy, why);
-    if (err != IOR_OK) return err;
-    for (unsigned i = 0; i < m->params.worker_count; i++)
-        m->views[i].policy = policy_ref(m->policy);
-    return IOR_OK;
+    return meta_view_start(&m->view, &m->facts, why);
 }
 
 const struct policy *meta_policy(const struct meta *m)
 {
-    struct worker *w = worker_current();
-    IOR_ASSERT(w != NULL && w->id < m->params.worker_count);
-    return m->views[w->id].policy;
+    return meta_view_of_worker(&m->view)->policy;
+}
+
+const struct retention_view *meta_retention(const struct meta *m)
+{
+    return meta_view_of_worker(&m->view)->retention;
 }
 
 const struct policy *meta_newest_policy(const struct meta *m)
 {
-    return m->policy;
+    return m->view.policy;
 }
 
 /* ---- a change ---- */
@@ -189,6 +118,17 @@ enum ior_err meta_change_new(struct meta_change **ret)
 {
     *ret = calloc(1, sizeof **ret);
     return *ret == NULL ? IOR_E_NOMEM : IOR_OK;
+}
+
+/* What could not be read back must not get into the log. */
+static bool retention_readable(const struct fact *f)
+{
+    struct ior_slice bucket;
+    struct ior_slice stream;
+    struct retention r;
+    if (f->value.data == NULL)
+        return retention_fact_names(f->key, &bucket, &stream, NULL) == IOR_OK;
+    return retention_fact_read(f, &bucket, &stream, &r, NULL) == IOR_OK;
 }
 
 /* The item of one fact, as in a change that sets it. */
@@ -209,6 +149,8 @@ enum ior_err meta_change_set(struct meta_change *c, struct ior_slice key, struct
 {
     if (key.size_bytes > FACT_BYTES_MAX / 2 || value.size_bytes > FACT_BYTES_MAX)
         return IOR_E_TOOLARGE;
+    if (retention_fact_is(key) && !retention_readable(&(struct fact){key, value}))
+        return IOR_E_INVAL;
     return add_item(&c->items, key, value);
 }
 
@@ -270,45 +212,9 @@ enum ior_err meta_change_submit(struct meta *m, struct meta_change *c, meta_chan
     return strand_post(&m->strand, &c->msg);
 }
 
-/* Back in the strand: one more worker has the new view. */
-static void view_seen(struct msg *m)
+static void on_seen(void *ctx, enum ior_err err)
 {
-    struct view_mail *v = IOR_CONTAINER(m, struct view_mail, msg);
-    struct meta_change *c = v->change;
-    free(v);
-    if (--c->acks_left == 0) answer(c, c->err);
-}
-
-static void swap_view(struct msg *m)
-{
-    struct view_mail *v = IOR_CONTAINER(m, struct view_mail, msg);
-    struct view_slot *slot = &v->meta->views[v->worker];
-    policy_unref(slot->policy);
-    slot->policy = v->policy;
-    v->msg.run = view_seen;
-    strand_post_completion(&v->meta->strand, &v->msg);
-}
-
-static enum ior_err publish(struct meta *m, struct meta_change *c)
-{
-    struct ior_why why;
-    struct policy *p = NULL;
-    enum ior_err err = build_policy(m, &p, &why);
-    if (err != IOR_OK) {
-        LOG_ERROR("meta", "policy not built", "err=%s: %s", ior_err_name(err), why.text);
-        return err;
-    }
-    policy_unref(m->policy);
-    m->policy = p;
-    c->acks_left = 0;
-    for (unsigned i = 0; i < m->params.worker_count; i++) {
-        struct view_mail *v = malloc(sizeof *v);
-        if (v == NULL) return IOR_E_NOMEM;
-        *v = (struct view_mail){{.run = swap_view}, m, policy_ref(p), c, i};
-        c->acks_left++;
-        worker_post(m->params.workers[i], &v->msg);
-    }
-    return IOR_OK;
+    answer(ctx, err);
 }
 
 static void on_apply(void *ctx, struct proposal *p)
@@ -327,9 +233,14 @@ static void change_done(struct meta *m, struct meta_op *op, enum ior_err err)
 {
     struct meta_change *c = IOR_CONTAINER(op, struct meta_change, op);
     if (err == IOR_OK) err = c->err;
-    if (err == IOR_OK) err = publish(m, c);
-    c->err = err;
-    if (c->acks_left == 0) answer(c, err);
+    if (err != IOR_OK) {
+        answer(c, err);
+        return;
+    }
+    struct ior_why why = {""};
+    err = meta_view_publish(&m->view, &m->facts, on_seen, c, &why);
+    if (why.text[0] != 0) LOG_ERROR("meta", "view not built", "%s", why.text);
+    if (err != IOR_OK) answer(c, err);
 }
 
 static void on_done(void *ctx, struct proposal *p, enum ior_err err)
@@ -351,6 +262,15 @@ struct strand *meta_strand(struct meta *m)
     return &m->strand;
 }
 
+static enum ior_err add_part(struct ior_buf *items, const struct ior_map *part)
+{
+    struct fact f;
+    size_t pos = 0;
+    enum ior_err err = IOR_OK;
+    while (err == IOR_OK && meta_facts_next(part, &pos, &f)) err = add_item(items, f.key, f.value);
+    return err;
+}
+
 static void snapshot_done(struct meta *m, struct meta_op *op, enum ior_err err)
 {
     struct meta_snapshot *snap = IOR_CONTAINER(op, struct meta_snapshot, op);
@@ -359,11 +279,9 @@ static void snapshot_done(struct meta *m, struct meta_op *op, enum ior_err err)
     snap->applied_index = m->group.applied_index;
     snap->changed = snap->applied_index > snap->since;
     snap->err = IOR_OK;
-    size_t pos = 0;
-    struct stored_fact *f;
-    while (snap->changed && snap->err == IOR_OK && (f = ior_map_next(&m->facts, &pos)) != NULL)
-        snap->err =
-            add_item(&snap->items, key_of(f), ior_slice(f->bytes + f->key_bytes, f->value_bytes));
+    if (snap->changed) snap->err = add_part(&snap->items, &m->facts.access);
+    if (snap->changed && snap->err == IOR_OK)
+        snap->err = add_part(&snap->items, &m->facts.retention);
     snap->taken(snap);
 }
 

@@ -1,13 +1,15 @@
-/* cluster/meta.h - group 0: the facts that change rarely (users, grants; later the
- * ring, members, policies), and the immutable view of them that workers read.
+/* cluster/meta.h - group 0: the facts that change rarely (users, grants, retention; later
+ * the ring and members), and the immutable view of them that workers read: who may do
+ * what (auth/policy.h), and what is kept (retention_view.h).
  * A fact is a key and a value; a change is one record of SET items, applied
- * whole. After each change the policy is built again and handed to every
- * worker; a change is answered when all of them have it. */
+ * whole. After each change the part of the view that changed is made anew and handed to
+ * every worker; a change is answered when all of them have it. */
 #pragma once
 
 #include "auth/policy.h"
 #include "base/map.h"
 #include "cluster/group.h"
+#include "cluster/retention_view.h"
 
 struct meta;
 struct meta_change;
@@ -27,7 +29,6 @@ struct meta_change {
     struct worker *origin; /* private */
     meta_change_cb cb;     /* private */
     struct ior_buf items;  /* private */
-    unsigned acks_left;    /* private, guarded by meta's strand */
     void *user;            /* the caller's */
     enum ior_err err;      /* out */
 };
@@ -43,14 +44,17 @@ IOR_MUST_CHECK enum ior_err meta_new(const struct meta_params *p, struct meta **
 void meta_free(struct meta *m);
 IOR_MUST_CHECK enum ior_err meta_replay(struct meta *m, const struct record_head *head,
                                         struct ior_slice items, struct ior_why *why);
-/* After replay: the first view. CORRUPT when a stored fact cannot be read. */
+/* After replay: the first view. CORRUPT, VERSION when a stored fact cannot be read. */
 IOR_MUST_CHECK enum ior_err meta_start(struct meta *m, struct ior_why *why);
 
 /* The policy as this worker sees it: valid until its turn ends. */
 const struct policy *meta_policy(const struct meta *m);
+/* What is kept, as this worker sees it: valid until its turn ends. After meta_start(). */
+const struct retention_view *meta_retention(const struct meta *m);
 
 IOR_MUST_CHECK enum ior_err meta_change_new(struct meta_change **ret);
-/* value.data NULL: unset. NOMEM, TOOLARGE. */
+/* value.data NULL: unset. NOMEM, TOOLARGE. INVAL: a fact about retention that could not be
+ * read back. */
 IOR_MUST_CHECK enum ior_err meta_change_set(struct meta_change *c, struct ior_slice key,
                                             struct ior_slice value);
 bool meta_change_empty(const struct meta_change *c);

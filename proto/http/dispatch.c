@@ -13,6 +13,7 @@ static enum route_method method_of(struct ior_slice m)
 {
     if (ior_slice_eq(m, IOR_SLICE("GET")) || ior_slice_eq(m, IOR_SLICE("HEAD"))) return METHOD_GET;
     if (ior_slice_eq(m, IOR_SLICE("POST"))) return METHOD_POST;
+    if (ior_slice_eq(m, IOR_SLICE("PUT"))) return METHOD_PUT;
     if (ior_slice_eq(m, IOR_SLICE("DELETE"))) return METHOD_DELETE;
     return METHOD_OTHER;
 }
@@ -106,12 +107,14 @@ static bool answer_type_ok(struct http_call *call)
 
 static bool body_type_ok(struct http_call *call)
 {
-    if (call->route->method != METHOD_POST) return true;
+    bool put = call->route->method == METHOD_PUT;
+    if (call->route->method != METHOD_POST && !put) return true;
     call->body_type = negotiate_body_type(call_header(call, "content-type"));
     if (call->body_type == BODY_JSON) return true;
     bool event = call->route->types == TYPES_EVENT;
     if (event && (call->body_type == BODY_OCTETS || call->body_type == BODY_NDJSON)) return true;
-    call_add_header(call, "accept-post",
+    /* For PUT there is no such header of its own: RFC 9110 section 15.5.16. */
+    call_add_header(call, put ? "accept" : "accept-post",
                     event ? IOR_SLICE("application/json, application/octet-stream, "
                                       "application/x-ndjson")
                           : IOR_SLICE("application/json"));

@@ -54,8 +54,10 @@ static bool fits(const struct pattern *p, const struct ior_slice *segments, size
 
 static void add_method(char *allow, size_t room, enum route_method m)
 {
-    static const char *const words[] = {
-        [METHOD_GET] = "GET, HEAD", [METHOD_POST] = "POST", [METHOD_DELETE] = "DELETE"};
+    static const char *const words[] = {[METHOD_GET] = "GET, HEAD",
+                                        [METHOD_POST] = "POST",
+                                        [METHOD_PUT] = "PUT",
+                                        [METHOD_DELETE] = "DELETE"};
     size_t n = strlen(allow);
     snprintf(allow + n, room - n, "%s%s", n > 0 ? ", " : "", words[m]);
 }

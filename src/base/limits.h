@@ -81,6 +81,14 @@
 #define FDS_RESERVED 1024
 /* A value that a fact may hold (users, grants): larger is refused. */
 #define FACT_BYTES_MAX (64u << 10)
+/* A limit in a retention policy: the largest whole number that every reader of JSON keeps.
+ * More: 400 invalid-field. */
+#define RETENTION_VALUE_MAX 9007199254740991
+/* The JSON of a retention policy. Longer: 413. */
+#define RETENTION_JSON_BYTES_MAX 4096
+/* Retention policies of buckets and streams together: some 300 bytes of memory each. More: 507.
+ * Changes that are under way are not counted. */
+#define RETENTION_POLICIES_MAX 200000
 
 IOR_STATIC_ASSERT(RECORD_BYTES_MAX > (1u << 30), "a record holds the largest body");
 IOR_STATIC_ASSERT(READ_VISIT_ENTRIES <= LIST_NAMES_MAX, "visits are small");

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "cluster/group.h"
 #include "core/node.h"
+#include "core/retention_change.h"
 #include "rt/job.h"
 
 /* A bucket: 1..255 bytes; a stream: 1..1,024 bytes; UTF-8 without control characters,

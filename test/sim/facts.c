@@ -1,6 +1,7 @@
 /* test/sim/facts.c - see facts.h. A user's credential number says which change
  * made him what he is. Two changes in flight never have a user in common, so the
- * order of the log does not matter. */
+ * order of the log does not matter. With each user goes a retention policy that has the
+ * same number: on every worker both parts of the view must be of the same changes. */
 #include "facts.h"
 
 #include <stdio.h>
@@ -34,8 +35,12 @@ static enum ior_err add_user(struct meta_change *c, unsigned user, uint64_t numb
              "{\"password\":\"$argon2id$v=19$m=19456,t=2,p=1$aW9yaW8gZHVtbXkgc2FsdA$"
              "bm9ib2R5IGlzIGxldCBpbiBieSB0aGlzIGhhc2ghISE\",\"credential\":%llu,\"groups\":[]}",
              ULL(number));
-    return meta_change_set(c, ior_slice_str(key),
-                           unset ? (struct ior_slice){NULL, 0} : ior_slice_str(value));
+    struct ior_slice none = {NULL, 0};
+    enum ior_err err = meta_change_set(c, ior_slice_str(key), unset ? none : ior_slice_str(value));
+    if (err != IOR_OK) return err;
+    snprintf(key, sizeof key, "retention" FACT_SEP "b" FACT_SEP "%s", name);
+    snprintf(value, sizeof value, "{\"max_events\":%llu}", ULL(number));
+    return meta_change_set(c, ior_slice_str(key), unset ? none : ior_slice_str(value));
 }
 
 static void let_go(struct facts *f, struct fact_change *fc)
@@ -129,6 +134,18 @@ static uint64_t seen_by(const struct policy *p, unsigned user)
     return u == NULL ? 0 : u->credential;
 }
 
+/* What is kept of his stream: the same number. */
+static void check_retention(struct world *w, unsigned user, uint64_t seen, unsigned worker)
+{
+    char name[16];
+    struct retention r = {0};
+    bool any = retention_view_own(meta_retention(w->node->meta), IOR_SLICE("b"),
+                                  user_name(user, name), &r);
+    if (r.max_events == seen && any == (seen != 0)) return;
+    trace_violation("worker %u sees credential %llu of user u%u and retention %llu", worker,
+                    ULL(seen), user, ULL(r.max_events));
+}
+
 static uint64_t after_change(const struct fact_change *fc, unsigned user)
 {
     for (unsigned i = 0; i < fc->count; i++) {
@@ -142,6 +159,7 @@ static void check_policy(struct world *w, const struct policy *p, unsigned worke
     for (unsigned user = 0; user < FACTS_USERS; user++) {
         uint64_t seen = seen_by(p, user);
         const struct fact_change *fc = w->facts.busy[user];
+        check_retention(w, user, seen, worker);
         if (seen == w->facts.value[user]) continue;
         if (fc != NULL && seen == after_change(fc, user)) continue;
         trace_violation("worker %u sees credential %llu of user u%u, it must be %llu", worker,
