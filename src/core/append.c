@@ -21,6 +21,7 @@
 #include "base/metrics.h"
 #include "base/mutant.h"
 #include "core/iorio.h"
+#include "core/evict.h"
 #include "core/load.h"
 #include "core/stream_keys.h"
 #include "rt/clock.h"
@@ -112,26 +113,70 @@ static enum ior_err create_stream(struct append *a)
     do {
         uid = rand_u64();
     } while (uid == 0 || stream_find_uid(t, uid) != NULL);
-    a->record.create = create_item(a, uid);
-    if (a->record.create == NULL) return IOR_E_NOMEM;
+    a->record.front = create_item(a, uid);
+    if (a->record.front == NULL) return IOR_E_NOMEM;
     return stream_add(t, bucket_of(a), stream_of(a), a->hash, uid, &a->stream);
 }
 
-/* Returns the bytes of all payloads. */
-static uint64_t place_items(struct append *a)
+/* `low` of an item is what holds behind it: at most its own event. */
+static void place_items(struct append *a)
 {
     struct ior_blob *b = a->record.items;
     struct ior_slice items = ior_slice(b->data, b->size_bytes);
     uint64_t id = a->first_id;
-    uint64_t payload_bytes = 0;
     size_t pos = 0;
     struct item it;
     while (item_next(items, &pos, &it) == IOR_OK) {
-        item_set_place(b->data + it.offset_bytes, a->stream->uid, id++, a->stream->reserved_low);
-        payload_bytes += it.payload.size_bytes;
+        uint64_t low = a->low < id ? a->low : id;
+        item_set_place(b->data + it.offset_bytes, a->stream->uid, id, low);
+        stream_note_reserved(a->stream, id++, it.payload.size_bytes, a->time_ms);
     }
     IOR_ASSERT(id == a->last_id + 1);
-    return payload_bytes;
+}
+
+/* ---- retention ---- */
+
+/* More came at once than is kept: of its own events the newest stay. */
+static void judge_own(struct append *a, const struct retention *r)
+{
+    struct ior_slice items = ior_slice(a->record.items->data, a->record.items->size_bytes);
+    uint64_t last = a->stream->reserved + a->count;
+    size_t pos = 0;
+    struct item it;
+    while (a->low < last && item_next(items, &pos, &it) == IOR_OK) {
+        if (last + 1 - a->low <= r->max_events && a->own_bytes <= r->max_bytes) break;
+        a->own_bytes -= it.payload.size_bytes;
+        a->low++;
+    }
+}
+
+/* What goes when this record is applied. False: it waits for sizes from the disk. */
+static bool judge_retention(struct append *a)
+{
+    struct stream *s = a->stream;
+    struct retention r;
+    a->low = a->front_low = s->reserved_low;
+    a->dropped_bytes = 0;
+    a->own_bytes = a->payload_bytes;
+    if (!evict_policy(a->vnode, s, &r)) return true;
+    uint64_t now_ms = atomic_load_explicit(&a->node->retention_now_ms, memory_order_relaxed);
+    struct eviction e = {.low = s->reserved_low};
+    evict_judge(s, &r, now_ms, a->count, a->payload_bytes, &e);
+    if (e.unknown && a->evict_loads++ < EVICT_LOADS_MAX &&
+        evict_load(a->vnode, s, &a->msg) == IOR_OK)
+        return false;
+    a->low = a->front_low = e.low;
+    a->dropped_bytes = e.dropped_bytes;
+    if (e.low == s->reserved + 1) judge_own(a, &r);
+    return true;
+}
+
+/* Of what was there before: a LOW in front, with the bytes that go. */
+static enum ior_err make_front_low(struct append *a)
+{
+    if (a->front_low == a->stream->reserved_low) return IOR_OK;
+    a->record.front = evict_item(a->stream, ITEM_LOW, a->front_low, a->dropped_bytes);
+    return a->record.front == NULL ? IOR_E_NOMEM : IOR_OK;
 }
 
 static enum ior_err remember(struct append *a, uint64_t wall_ms)
@@ -148,21 +193,23 @@ static enum ior_err remember(struct append *a, uint64_t wall_ms)
 
 static enum ior_err reserve_and_propose(struct append *a)
 {
-    bool is_new = a->stream == NULL;
-    if (is_new) {
+    a->is_new = a->stream == NULL;
+    if (a->is_new) {
         enum ior_err err = create_stream(a);
         if (err != IOR_OK) return err;
+        bool judged = judge_retention(a);
+        IOR_ASSERT(judged); /* nothing of it is on the disk */
     }
     struct stream *s = a->stream;
     enum ior_err err = stream_reserve_room(s, a->count);
+    if (err == IOR_OK) err = make_front_low(a);
     uint64_t wall_ms = clock_wall_ms();
     a->time_ms = MUTANT(time_goes_back) ? wall_ms : stream_next_time_ms(s, wall_ms);
     a->first_id = s->reserved + 1;
     a->last_id = s->reserved + a->count;
-    uint64_t payload_bytes = 0;
     if (err == IOR_OK && a->key.size_bytes > 0) err = remember(a, wall_ms);
     if (err == IOR_OK) {
-        payload_bytes = place_items(a);
+        place_items(a);
         a->op.proposal.record = &a->record;
         a->op.proposal.time_ms = a->time_ms;
         err = vnode_propose(a->vnode, &a->op);
@@ -170,9 +217,10 @@ static enum ior_err reserve_and_propose(struct append *a)
     if (err == IOR_OK) {
         s->reserved = a->last_id;
         s->reserved_time_ms = a->time_ms;
-        s->reserved_bytes += payload_bytes;
+        s->reserved_bytes += a->own_bytes - a->dropped_bytes;
+        s->reserved_low = a->low;
         s->reserved_deleted = false;
-    } else if (is_new) {
+    } else if (a->is_new) {
         stream_remove_uncommitted(&a->vnode->streams, s);
     } else {
         stream_keys_drop_above(&a->vnode->streams, s, s->reserved);
@@ -228,6 +276,10 @@ static void vnode_append(struct msg *m)
         return;
     }
     a->stream = found.stream;
+    if (a->stream != NULL && a->stream->heading != NULL) { /* behind those that wait already */
+        evict_park(a->stream, m);
+        return;
+    }
     if (answer_again(a)) return;
     if (!expectation_holds(a)) {
         a->last_id = a->stream == NULL ? 0 : a->stream->reserved;
@@ -239,6 +291,7 @@ static void vnode_append(struct msg *m)
         group_barrier(&a->vnode->group, &a->op.proposal); /* not before what it was judged by */
         return;
     }
+    if (a->stream != NULL && !judge_retention(a)) return;
     enum ior_err err = reserve_and_propose(a);
     if (err != IOR_OK) {
         answer(a, err);
@@ -256,24 +309,27 @@ static void on_apply(struct vnode *vn, struct vnode_op *op)
 {
     struct append *a = append_of(op);
     struct stream *s = a->stream;
-    if (a->record.create != NULL) {
-        stream_commit(&vn->streams, s);
-    }
-    stream_set_deleted(s, false);
     struct ior_blob *b = a->record.items;
     struct ior_slice items = ior_slice(b->data, b->size_bytes);
+    uint64_t low = s->low;
+    uint64_t own_gone = a->payload_bytes - a->own_bytes;
     size_t pos = 0;
-    uint64_t payload_bytes = 0;
     struct item it;
-    while (item_next(items, &pos, &it) == IOR_OK) {
+    if (a->is_new) stream_commit(&vn->streams, s);
+    if (a->front_low > s->low) stream_trim(&vn->streams, s, a->front_low, a->dropped_bytes);
+    stream_set_deleted(s, false);
+    while (item_next(items, &pos, &it) == IOR_OK)
         stream_push(s, b, &it, a->time_ms, a->op.proposal.index);
-        payload_bytes += it.payload.size_bytes;
-    }
     IOR_ASSERT(s->high == a->last_id);
-    stream_changed(&vn->streams, s, a->op.proposal.index);
     atomic_fetch_add(&vn->node->memory.tail_bytes, stream_record_cost(b, a->count));
+    if (a->low > s->low) stream_trim(&vn->streams, s, a->low, own_gone);
+    stream_changed(&vn->streams, s, a->op.proposal.index);
+    if (s->low > low) {
+        metric_add(METRIC_retention_events, s->low - low);
+        metric_add(METRIC_retention_bytes, a->dropped_bytes + own_gone);
+    }
     metric_add(METRIC_append_events, a->count);
-    metric_add(METRIC_append_bytes, payload_bytes);
+    metric_add(METRIC_append_bytes, a->payload_bytes);
     metric_add(METRIC_append_records, 1);
 }
 

@@ -76,6 +76,7 @@ enum ior_err append_new(struct ior_slice bucket, struct ior_slice stream,
     write_items(items->data, events, count, key);
     a->count = (uint32_t)count;
     a->record.items = items;
+    for (size_t i = 0; i < count; i++) a->payload_bytes += events[i].payload.size_bytes;
     if (key.size_bytes > 0) {
         struct item first = item_at(ior_slice(items->data, items->size_bytes), 0);
         a->key = item_attr(&first, ATTR_IDEMPOTENCY_KEY);

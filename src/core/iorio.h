@@ -9,6 +9,7 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "cluster/group.h"
+#include "core/evict.h"
 #include "core/node.h"
 #include "core/retention_change.h"
 #include "rt/job.h"
@@ -46,6 +47,13 @@ struct append {
     bool done_waiting;       /* private */
     struct ior_slice key;    /* private; in the first item; empty: none */
     uint64_t body_hash;      /* private; with a key */
+    uint64_t payload_bytes;  /* private */
+    uint64_t low;            /* private: what it leaves of the stream */
+    uint64_t front_low;      /* private: the same of what was there before it */
+    uint64_t dropped_bytes;  /* private: payload of what goes of that */
+    uint64_t own_bytes;      /* private: payload of its own events that stay */
+    unsigned evict_loads;    /* private */
+    bool is_new;             /* private: the stream begins with it */
 
     uint32_t count;                    /* events */
     enum append_expect expect;         /* in */
@@ -96,15 +104,19 @@ struct trim {
     uint64_t hash;         /* private */
     struct job job;        /* private, like what follows: payload bytes of ids on the disk */
     uint64_t sum_uid, sum_from, sum_to, sum_bytes;
+    struct evict_search search;
+    struct retention retention;
     uint64_t dropped_bytes;
     unsigned sums;
 
+    bool by_policy;   /* in: what the stream's retention asks for now, instead of `to` */
     bool all;         /* in: every event goes and the name leaves the lists; ids go on */
     uint64_t to;      /* in, unless all: events up to this id go */
     void *user_ptr;   /* the caller's */
     uint64_t user[1]; /* the caller's */
 
     enum ior_err err; /* out: OK (also when there was nothing to do), or why not */
+    bool more;        /* out, by_policy: there is more to evict: call again */
     uint64_t low;     /* out: first id kept, high + 1: none */
     uint64_t high;    /* out */
 

@@ -52,9 +52,10 @@ struct node {
     struct stream_memory memory;
     _Atomic uint64_t inflight_bytes;
     struct dedupe_limits dedupe;
-    uint32_t tick_at;          /* the vnode whose turn it is */
-    uint64_t first_segment;    /* at the start: the catalog needs the journal from here on */
-    _Atomic bool journal_over; /* the journal is larger than journal_bytes_max */
+    uint32_t tick_at;       /* the vnode whose turn it is */
+    uint64_t first_segment; /* at the start: the catalog needs the journal from here on */
+    _Atomic uint64_t retention_now_ms; /* by which ages are judged; 0: not known yet */
+    _Atomic bool journal_over;         /* the journal is larger than journal_bytes_max */
 };
 
 /* Reads everything back. Errors with *why: CORRUPT, VERSION, FOREIGN, NOSPC, IO... */

@@ -14,6 +14,7 @@
 #include "base/ring.h"
 #include "core/dedupe.h"
 #include "store/record.h"
+#include "store/retention.h"
 
 /* One committed event: where its item is. Its id is stream.base + position. */
 struct tail_entry {
@@ -25,6 +26,8 @@ struct tail_entry {
 };
 
 struct bucket;
+struct head;
+struct head_load;
 
 struct stream {
     struct bucket *bucket;
@@ -48,6 +51,10 @@ struct stream {
     struct dedupe *keys;     /* NULL: no idempotency key is remembered */
     struct stream *keyed_next; /* the ring of streams with keys */
     struct stream *keyed_prev;
+    struct head *head;          /* sizes of its oldest events on the disk (evict.h), or NULL */
+    struct head_load *heading;  /* they are being loaded: appends wait */
+    struct retention retention; /* what holds, by the view with this number */
+    uint64_t retention_number;
     uint64_t keys_saved;     /* keys of records up to this id are in the catalog */
     struct ior_ring dirty;   /* in table.dirty or table.taking; else zeros: nothing to save */
     struct ior_ring used;    /* in table.used: committed, least recently used first */
@@ -56,6 +63,7 @@ struct stream {
     bool committed;        /* its CREATE is committed: it may be shown */
     bool deleted;          /* in no list; its ids go on with the next event */
     bool reserved_deleted; /* as reserved_low */
+    bool has_retention;    /* retention has a limit */
     bool taken;            /* by the checkpoint */
     uint16_t name_bytes;
     uint8_t name[];
@@ -131,6 +139,11 @@ uint64_t stream_row_cost(const struct stream *s);
 void stream_drop_events(struct stream_table *t, struct stream *s);
 /* Room for `more` further events, so that applying a commit cannot fail. NOMEM. */
 IOR_MUST_CHECK enum ior_err stream_reserve_room(struct stream *s, size_t more);
+/* An event with the next reserved id is proposed: its size and time, for evict.h. There is
+ * room for it. */
+void stream_note_reserved(struct stream *s, uint64_t id, uint64_t payload_bytes, uint64_t time_ms);
+/* Takes the window; NULL: none any more. */
+void stream_set_head(struct stream_table *t, struct stream *s, struct head *take);
 /* The next event is committed. Takes its own reference on the blob. */
 void stream_push(struct stream *s, struct ior_blob *blob, const struct item *it, uint64_t time_ms,
                  uint64_t index);

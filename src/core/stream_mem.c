@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "core/evict.h"
 #include "core/stream.h"
 
 enum { TRIM_GAP_MIN = 64, MAP_SLOTS_BYTES = 4 * sizeof(struct ior_map_slot), PRESSED_MAX = 64 };
@@ -24,7 +25,7 @@ uint64_t stream_record_cost(const struct ior_blob *blob, uint64_t events)
 
 enum ior_err stream_reserve_room(struct stream *s, size_t more)
 {
-    size_t have = (size_t)(s->high + 1 - s->base);
+    size_t have = (size_t)(s->reserved + 1 - s->base);
     size_t need = (size_t)(s->reserved + 1 - s->base) + more;
     if (need <= s->entries_room) return IOR_OK;
     size_t room = s->entries_room == 0 ? 1 : s->entries_room;
@@ -37,6 +38,22 @@ enum ior_err stream_reserve_room(struct stream *s, size_t more)
     s->entries = entries;
     s->entries_room = room;
     return IOR_OK;
+}
+
+void stream_note_reserved(struct stream *s, uint64_t id, uint64_t payload_bytes, uint64_t time_ms)
+{
+    size_t at = (size_t)(id - s->base);
+    IOR_ASSERT(id > s->high && at < s->entries_room);
+    s->entries[at] =
+        (struct tail_entry){.payload_bytes = (uint32_t)payload_bytes, .time_ms = time_ms};
+}
+
+void stream_set_head(struct stream_table *t, struct stream *s, struct head *take)
+{
+    if (s->head != NULL) atomic_fetch_sub(&t->memory->history_bytes, sizeof *s->head);
+    free(s->head);
+    s->head = take;
+    if (take != NULL) atomic_fetch_add(&t->memory->history_bytes, sizeof *take);
 }
 
 void stream_push(struct stream *s, struct ior_blob *blob, const struct item *it, uint64_t time_ms,
@@ -94,7 +111,8 @@ static void close_gap(struct stream *s)
         return;
     }
     if (gone < TRIM_GAP_MIN || gone < kept) return;
-    memmove(s->entries, s->entries + gone, (size_t)kept * sizeof *s->entries);
+    size_t moved = (size_t)(s->reserved + 1 - s->first);
+    memmove(s->entries, s->entries + gone, moved * sizeof *s->entries);
     s->base = s->first;
     size_t room = (size_t)(s->reserved + 1 - s->base);
     if (room < TRIM_GAP_MIN) room = TRIM_GAP_MIN;
@@ -180,8 +198,9 @@ static uint64_t history_from(const struct stream_memory *m, const struct stream 
 
 static bool may_leave(const struct stream *s)
 {
-    return !s->taken && s->dirty.next == NULL && s->keys == NULL && s->reserved == s->high &&
-           s->reserved_low == s->low && s->reserved_deleted == s->deleted && s->saved == s->high;
+    return !s->taken && s->heading == NULL && s->dirty.next == NULL && s->keys == NULL &&
+           s->reserved == s->high && s->reserved_low == s->low &&
+           s->reserved_deleted == s->deleted && s->saved == s->high;
 }
 
 static bool pressed(const struct stream_memory *m)

@@ -11,11 +11,11 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/bytes.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
+#include "core/evict.h"
 #include "core/iorio.h"
 #include "core/load.h"
 #include "rt/clock.h"
@@ -77,14 +77,8 @@ static void answer(struct trim *t, enum ior_err err)
 static enum ior_err propose(struct trim *t, uint64_t dropped_bytes)
 {
     struct stream *s = t->stream;
-    uint8_t value[8];
-    ior_put_u64(value, dropped_bytes);
-    size_t attrs = attr_bytes(sizeof value);
-    struct ior_blob *b = ior_blob_new(item_bytes(attrs, 0));
+    struct ior_blob *b = evict_item(s, t->all ? ITEM_DELETE : ITEM_LOW, t->low, dropped_bytes);
     if (b == NULL) return IOR_E_NOMEM;
-    item_write(b->data, t->all ? ITEM_DELETE : ITEM_LOW, 0, attrs, (struct ior_slice){NULL, 0});
-    attr_write(b->data + ITEM_HEAD_BYTES, ATTR_DROPPED_BYTES, ior_slice(value, sizeof value));
-    item_set_place(b->data, s->uid, s->reserved, t->low);
     t->record.items = b;
     t->op.proposal.record = &t->record;
     t->op.proposal.time_ms = stream_next_time_ms(s, clock_wall_ms());
@@ -159,8 +153,91 @@ static bool know_dropped(struct trim *t, struct stream *s, uint64_t *ret)
     return false;
 }
 
-static void again(struct vnode *vn, struct vnode_op *op, enum ior_err err);
+/* ---- what retention asks for ---- */
+
 static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err);
+
+static void search_disk(struct job *j)
+{
+    struct trim *t = IOR_CONTAINER(j, struct trim, job);
+    struct ior_why why;
+    t->err = evict_search_disk(t->node->fetch, &t->search, &why);
+    if (t->err != IOR_OK && t->err != IOR_E_NOTFOUND)
+        LOG_ERROR("retention", "cannot read", "err=%s: %s", ior_err_name(t->err), why.text);
+}
+
+static struct evict_search make_search(const struct trim *t, const struct stream *s)
+{
+    const struct retention *r = &t->retention;
+    uint64_t now_ms = atomic_load(&t->node->retention_now_ms);
+    return (struct evict_search){
+        .partition = t->vnode->partition,
+        .uid = s->uid,
+        .from = s->reserved_low,
+        .to = s->first - 1,
+        .newest = s->reserved,
+        .low_by_count = retention_low_by_count(r, s->reserved_low, s->reserved),
+        .excess_bytes = s->reserved_bytes > r->max_bytes ? s->reserved_bytes - r->max_bytes : 0,
+        .before_ms = now_ms > r->max_age_ms ? now_ms - r->max_age_ms : 0,
+    };
+}
+
+/* What is on the disk first; then what is in memory. False: the disk is asked, or answered. */
+static bool judge_policy(struct trim *t, struct stream *s, uint64_t *ret_bytes)
+{
+    struct eviction e = {.low = s->reserved_low};
+    struct evict_search wanted = make_search(t, s);
+    bool asks =
+        wanted.low_by_count > wanted.from || wanted.excess_bytes > 0 || wanted.before_ms > 0;
+    if (wanted.from <= wanted.to && asks) {
+        const struct evict_search *had = &t->search;
+        bool known = t->sums > 0 && t->err == IOR_OK && had->uid == wanted.uid &&
+                     had->from == wanted.from && had->to == wanted.to;
+        if (!known) {
+            bool failed = t->err != IOR_OK && t->err != IOR_E_NOTFOUND;
+            enum ior_err err = failed ? t->err : IOR_E_BUSY;
+            if (!failed && t->sums++ < TRIM_SUMS_MAX) {
+                t->search = wanted;
+                t->err = IOR_OK;
+                t->job.work = search_disk;
+                t->job.done = summed;
+                err = job_submit(t->node->params.disk_jobs, &t->job);
+                if (err == IOR_OK) return false;
+            }
+            answer(t, err);
+            return false;
+        }
+        e.low = had->low;
+        e.dropped_bytes = had->bytes;
+    }
+    uint64_t now_ms = atomic_load(&t->node->retention_now_ms);
+    if (e.low >= s->first) evict_judge(s, &t->retention, now_ms, 0, 0, &e);
+    t->more = e.more;
+    t->low = e.low;
+    *ret_bytes = e.dropped_bytes;
+    return true;
+}
+
+static void trim_by_policy(struct trim *t, struct stream *s)
+{
+    uint64_t dropped_bytes = 0;
+    t->low = s->reserved_low;
+    t->high = s->reserved;
+    t->op.done = on_done;
+    if (!evict_policy(t->vnode, s, &t->retention)) {
+        answer(t, IOR_OK);
+        return;
+    }
+    if (!judge_policy(t, s, &dropped_bytes)) return;
+    if (t->low == s->reserved_low) {
+        answer(t, IOR_OK);
+        return;
+    }
+    enum ior_err err = propose(t, dropped_bytes);
+    if (err != IOR_OK) answer(t, err);
+}
+
+static void again(struct vnode *vn, struct vnode_op *op, enum ior_err err);
 
 static void vnode_trim(struct msg *m)
 {
@@ -173,6 +250,10 @@ static void vnode_trim(struct msg *m)
     t->high = 0;
     if (found.err != IOR_OK || s == NULL) {
         answer(t, found.err);
+        return;
+    }
+    if (t->by_policy) {
+        trim_by_policy(t, s);
         return;
     }
     t->low = t->all || t->to >= s->reserved ? s->reserved + 1 : t->to + 1;
@@ -216,8 +297,12 @@ static void on_apply(struct vnode *vn, struct vnode_op *op)
     uint64_t events = t->low - s->low;
     stream_trim(&vn->streams, s, t->low, t->dropped_bytes);
     if (t->all) stream_set_deleted(s, true);
+    if (t->by_policy) {
+        metric_add(METRIC_retention_events, events);
+        metric_add(METRIC_retention_bytes, t->dropped_bytes);
+    }
     stream_changed(&vn->streams, s, op->proposal.index);
-    metric_add(METRIC_trim_events, events);
+    metric_add(METRIC_trim_events, t->by_policy ? 0 : events);
     metric_add(METRIC_trim_records, 1);
 }
 
@@ -240,6 +325,7 @@ enum ior_err iorio_trim(struct node *n, struct trim *t, trim_cb cb)
     t->op.apply = on_apply;
     t->err = IOR_OK;
     t->sums = 0;
+    t->more = false;
     t->msg.run = vnode_trim;
     atomic_fetch_add(&n->inflight_bytes, TRIM_BYTES);
     enum ior_err err = strand_post(&t->vnode->strand, &t->msg);

@@ -160,10 +160,15 @@ static enum ior_err replay_append(struct vnode *vn, const struct record_head *he
     if (err != IOR_OK || s == NULL || it->seqnum <= s->high) return err; /* known already */
     if (it->seqnum != s->high + 1) return bad(vn, head, "a sequence number is missing", why);
     if (head->index < s->last_index) return bad(vn, head, "an event that came too late", why);
-    if (it->low != s->low) return bad(vn, head, "low is not what it was", why);
+    /* Only events of this very record may go without a LOW in front. */
+    bool own_goes = it->low > s->low && it->low <= it->seqnum && s->low + *pushed >= it->seqnum;
+    if (it->low != s->low && !own_goes) return bad(vn, head, "low is not what it was", why);
     err = stream_reserve_room(s, 1);
     if (err != IOR_OK) return ior_why_set(why, err, "out of memory");
     stream_push(s, blob, it, head->time_ms, head->index);
+    atomic_fetch_add(&vn->node->memory.tail_bytes, sizeof(struct tail_entry));
+    if (it->low > s->low) /* more came at once than is kept */
+        stream_trim(&vn->streams, s, it->low, stream_sum_bytes(s, s->low, it->low - 1));
     s->reserved_bytes = s->bytes;
     s->reserved_deleted = false;
     stream_set_deleted(s, false);
@@ -249,9 +254,7 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
         enum ior_err kept = replay_key(vn, head, items, &first, events);
         if (kept != IOR_OK) return ior_why_set(why, kept, "out of memory");
     }
-    if (pushed > 0) { /* what is kept of the record, as on_apply() in append.c counts it */
-        atomic_fetch_add(&vn->node->memory.tail_bytes, stream_record_cost(blob, pushed));
-    }
+    if (pushed > 0) atomic_fetch_add(&vn->node->memory.tail_bytes, ior_blob_cost(blob));
     return err == IOR_E_END ? IOR_OK : bad(vn, head, "items that cannot be read", why);
 }
 

@@ -112,7 +112,7 @@ static enum ior_err write_batch(struct journal *j, enum batch_kind kind)
         const struct record *r = req_of(l)->record;
         crc = ior_crc32c(crc, r->head + 4, 4);
         gather_copy(&g, r->head, RECORD_HEAD_BYTES);
-        gather_blob(&g, r->create);
+        gather_blob(&g, r->front);
         gather_blob(&g, r->items);
     }
     struct batch_head head = {

@@ -150,12 +150,12 @@ static void put_head(uint8_t *at, const struct record_head *h)
 
 void record_seal(struct record *r, const struct record_head *head)
 {
-    struct ior_slice create = slice_of(r->create);
+    struct ior_slice front = slice_of(r->front);
     struct ior_slice items = slice_of(r->items);
-    size_t length = RECORD_HEAD_BYTES + create.size_bytes + items.size_bytes;
+    size_t length = RECORD_HEAD_BYTES + front.size_bytes + items.size_bytes;
     IOR_ASSERT(length <= RECORD_BYTES_MAX && length % RECORD_ALIGN == 0);
     uint32_t count = 0;
-    uint32_t crc = crc_items(0, create, &count);
+    uint32_t crc = crc_items(0, front, &count);
     crc = crc_items(crc, items, &count);
     struct record_head h = *head;
     h.length_bytes = (uint32_t)length;
@@ -169,9 +169,9 @@ void record_seal(struct record *r, const struct record_head *head)
 
 void record_done(struct record *r)
 {
-    ior_blob_unref(r->create);
+    ior_blob_unref(r->front);
     ior_blob_unref(r->items);
-    r->create = NULL;
+    r->front = NULL;
     r->items = NULL;
 }
 

@@ -76,13 +76,13 @@ struct item {
     size_t offset_bytes; /* of its head, in what item_next() walks */
 };
 
-/* A record that is being made: head here, items in one or two blobs (a CREATE
+/* A record that is being made: head here, items in one or two blobs (a CREATE or LOW
  * that was found to be needed late goes in front). */
 struct record {
     uint8_t head[RECORD_HEAD_BYTES];
-    struct ior_blob *create; /* may be NULL; owned */
-    struct ior_blob *items;  /* may be NULL; owned */
-    uint32_t length_bytes;   /* set by record_seal */
+    struct ior_blob *front; /* may be NULL; owned */
+    struct ior_blob *items; /* may be NULL; owned */
+    uint32_t length_bytes;  /* set by record_seal */
 };
 
 /* Bytes that one item takes. attrs_bytes is a sum of attr_bytes(). */

@@ -45,14 +45,14 @@ static struct ior_blob *events_blob(void)
 /* A sealed record of three items, as bytes. */
 static uint8_t *sample(size_t *ret_bytes)
 {
-    struct record r = {.create = create_blob(), .items = events_blob()};
+    struct record r = {.front = create_blob(), .items = events_blob()};
     record_seal(&r, &sample_head);
     uint8_t *bytes = malloc(r.length_bytes);
     assert_non_null(bytes);
     size_t n = RECORD_HEAD_BYTES;
     memcpy(bytes, r.head, n);
-    memcpy(bytes + n, r.create->data, r.create->size_bytes);
-    n += r.create->size_bytes;
+    memcpy(bytes + n, r.front->data, r.front->size_bytes);
+    n += r.front->size_bytes;
     memcpy(bytes + n, r.items->data, r.items->size_bytes);
     n += r.items->size_bytes;
     assert_int_equal(n, r.length_bytes);
