@@ -17,3 +17,5 @@ void route_stream_get(struct http_call *call);
 void route_stream_delete(struct http_call *call);
 void route_stream_post(struct http_call *call);
 void route_event_get(struct http_call *call);
+void route_listen(struct http_call *call);
+void route_listen_post(struct http_call *call);

@@ -26,6 +26,8 @@
     X(repeat_at_once, "a repeated append is answered before the first one is on disk")             \
     X(no_keys_at_replay, "idempotency keys are forgotten at a start")                              \
     X(no_trim_at_replay, "truncating and deleting are forgotten at a start")                       \
+    X(watch_no_look, "a watch for an event that is there already waits for the next one")          \
+    X(watch_no_fire, "a commit does not fire the watches of its stream")                           \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {

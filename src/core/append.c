@@ -258,6 +258,8 @@ static void on_apply(struct vnode *vn, struct vnode_op *op)
         payload_bytes += it.payload.size_bytes;
     }
     IOR_ASSERT(s->high == a->last_id);
+    if (vn->watches.count > 0)
+        watch_table_fire(&vn->watches, bucket_of(a), stream_of(a), a->hash, s->high);
     atomic_fetch_add(&vn->node->tail_bytes,
                      ior_blob_cost(b) + (uint64_t)a->count * sizeof(struct tail_entry));
     metric_add(METRIC_append_events, a->count);

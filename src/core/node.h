@@ -34,6 +34,7 @@ struct node {
     struct dedupe_limits dedupe;
     uint32_t tick_at; /* the vnode whose turn it is */
     _Atomic uint64_t stream_count;
+    _Atomic uint64_t watch_count; /* submitted and not answered */
 };
 
 /* Reads everything back. Errors with *why: CORRUPT, VERSION, FOREIGN, NOSPC, IO... */

@@ -48,12 +48,14 @@ void vnode_init(struct vnode *vn, struct node *n, uint32_t partition)
     strand_init(&vn->strand);
     group_init(&vn->group, partition + 1, n->journal, &vn->strand, &group_ops, vn, n->params.name);
     stream_table_init(&vn->streams, &n->dedupe);
+    watch_table_init(&vn->watches);
 }
 
 void vnode_done(struct vnode *vn)
 {
     IOR_CHECK_MAGIC(vn, VNODE_MAGIC);
     stream_table_done(&vn->streams);
+    watch_table_done(&vn->watches);
     strand_done(&vn->strand);
     vn->magic = 0;
 }

@@ -4,6 +4,7 @@
 
 #include "cluster/group.h"
 #include "core/stream.h"
+#include "core/watch.h"
 
 struct node;
 struct vnode;
@@ -23,6 +24,7 @@ struct vnode {
     struct strand strand;
     struct group group;
     struct stream_table streams;
+    struct watch_table watches;
     struct msg tick_msg;
     _Atomic bool tick_under_way;
 };
