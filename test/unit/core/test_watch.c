@@ -198,11 +198,20 @@ static void cancelled_in_any_order(void **state)
 static void cancelled_too_late(void **state)
 {
     (void)state;
-    struct watch *w = start("b", "s", 1);
     struct rig_post p;
+    rig_enter(&rig, 1);
+    struct watch *w = start("b", "s", 1);
+    rig_enter(&rig, 0);
     rig_post(&rig, &p, "b", "s", "1");
-    while (w->state != WATCH_ANSWERED) assert_true(rig_commit(&rig) || rig_turn(&rig));
-    if (w->user[0] == 0) iorio_watch_cancel(w);
+    rig_turns(&rig);
+    assert_true(rig_commit(&rig));
+    worker_turn(&rig.workers[0]); /* the commit; worker 1 has not had its turn */
+    assert_int_equal(w->state, WATCH_ANSWERED);
+    assert_int_equal(w->user[0], 0);
+    rig_enter(&rig, 1);
+    iorio_watch_cancel(w);
+    assert_int_equal(w->user[0], 0);
+    rig_enter(&rig, 0);
     rig_settle(&rig);
     assert_int_equal(outcome(&p), 1);
     expect_fired(w, 1);
