@@ -135,7 +135,9 @@ static uint64_t put_together(struct comet *c, struct http_call *call, struct ior
     ior_buf_add_char(out, '[');
     for (size_t i = 0; i < c->count; i++) {
         struct comet_sub *s = &c->subs[i];
-        if (s->next == 0 || !may_get(call, &s->want)) continue;
+        if (!may_get(call, &s->want)) continue;
+        if (s->next == 0 && s->want.has_id && !s->want.has_end) s->next = s->want.id;
+        if (s->next == 0) continue; /* the node stops: it was not even looked at */
         cursor.marks[cursor.count++] =
             (struct cursor_mark){cursor_name(s->want.bucket, s->want.stream), s->next};
         if (s->gap_from != 0) add_gap(call, s);
@@ -290,7 +292,8 @@ static void visit(struct comet *c, struct comet_sub *s)
     r->from = s->next != 0 ? s->next : s->want.id;
     r->limit = share > 0 ? share : 1;
     r->cache_only = c->cache_only;
-    if (s->next == 0 && (!s->want.has_id || s->want.has_end)) r->limit = 0; /* only look */
+    bool start_known = s->next != 0 || (s->want.has_id && !s->want.has_end);
+    if (!start_known || !has_room(c)) r->limit = 0; /* only look */
     r->user_ptr = c;
     r->user[0] = (uint64_t)(s - c->subs);
     r->user[1] = (LISTEN_ANSWER_BYTES - c->bytes) / sharers;
@@ -305,11 +308,12 @@ static void visit(struct comet *c, struct comet_sub *s)
     c->under_way++;
 }
 
+/* When the answer is full the others are still looked at: their `new` begins now. */
 static struct comet_sub *next_due(struct comet *c)
 {
     while (c->at < c->count) {
         struct comet_sub *s = &c->subs[(c->first + c->at++) % c->count];
-        if (s->due) return s;
+        if (s->due && (has_room(c) || s->next == 0)) return s;
     }
     return NULL;
 }
@@ -375,7 +379,7 @@ static void wait_for_events(struct comet *c)
 static void go_on(struct comet *c)
 {
     if (c->reading) return;
-    for (int rounds = 0; rounds < 2 && has_room(c); rounds++) {
+    for (int rounds = 0; rounds < 2; rounds++) {
         struct comet_sub *s = next_due(c);
         if (s != NULL) {
             visit(c, s);

@@ -208,6 +208,15 @@ class Comet(CometCase):
         self.assertEqual(got.count(("a", 1)), 1)
         self.assertEqual([s for s in sizes if s > (4 << 20) and s < 7_000_000], [])
 
+    def test_new_of_a_full_answer(self):
+        """A stream that had no place in a full answer is new from that answer on, not from the next."""
+        self.append(b'"%b"' % (b"x" * 5_000_000), at=self.at + "a")
+        for _ in range(5):
+            answer = self.listen(self.sub(1, "a"), self.sub(None, "b"))
+            self.append(b"1", at=self.at + "b")
+            again = self.listen(self.sub(1, "a"), self.sub(None, "b"), "cursor=" + answer.get("Iorio-Cursor"))
+            self.assertEqual([e[0] for e in self.events(again)], ["b"])
+
     def test_no_gap_at_the_joint(self):
         """A listener that asks again and again misses nothing while others write fast."""
         seen, last = [], 0
