@@ -37,7 +37,7 @@ struct watch {
     bool answer_here;       /* private; on the origin */
     bool cancel_pending;    /* private; on the origin */
 
-    uint64_t from;    /* in: the id that is waited for, or a later one */
+    uint64_t from;    /* in: the id that is waited for, or a later one (0 is as 1) */
     void *user_ptr;   /* the caller's */
     uint64_t user[2]; /* the caller's */
 
