@@ -19,7 +19,8 @@ enum body_type { BODY_NONE, BODY_JSON, BODY_OCTETS, BODY_NDJSON, BODY_OTHER };
 enum call_wait_end {
     CALL_WAIT_TIMEOUT,
     CALL_WAIT_STOPPING, /* of the node */
-    CALL_WAIT_LEFT,     /* the client has ended its side; an answer closes the connection */
+    CALL_WAIT_LEFT,     /* the client has ended its side (an answer closes the connection), or
+                           sent something else */
     CALL_WAIT_GONE      /* the call is freed when the function returns: no answer */
 };
 struct call_wait_link {
@@ -85,8 +86,9 @@ struct http_call *call_redeem(struct http_app *app, uint64_t ticket);
 /* ---- waiting ---- */
 /* Until it is answered, but at most so long (to about 100 ms): then end(state, why) is
  * called, once, and the handler answers, at once unless why is GONE. Instead of a ticket:
- * state may keep the call until then. Again, before the end: another time and function. */
-void call_wait(struct http_call *call, uint64_t ms,
+ * state may keep the call until then. look: LEFT is noticed, too. Again, before the end:
+ * another time and function. */
+void call_wait(struct http_call *call, uint64_t ms, bool look,
                void (*end)(void *state, enum call_wait_end why), void *state);
 /* dispatch.c: whose call is it, by the policy of this turn? False: the token is no good, or
  * no longer. */

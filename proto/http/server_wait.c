@@ -7,8 +7,8 @@
  * h2o reads nothing while a request is being worked on, so it would not see the client
  * leave. The socket stays in the poll set with a callback that only looks: an end of the
  * connection ends the waiting; the answer that follows finds nobody, or a client that had
- * only ended its own side, and then h2o closes. Further bytes (a pipelined request) are
- * left where they are, and from then on the end is not seen before the time is up. */
+ * only ended its own side, and then h2o closes. Further bytes end it, too: they are another
+ * request, and behind them an end could not be seen. */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -109,21 +109,23 @@ static void on_readable(h2o_socket_t *sock, const char *err)
     h2o_socket_read_stop(sock);
     if (call == NULL) return;
     ssize_t n = err != NULL ? 0 : recv(h2o_socket_get_fd(sock), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n > 0) return; /* the next request, too early */
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
         h2o_socket_read_start(sock, on_readable);
         return;
     }
-    metric_add(METRIC_http_clients_gone, 1);
-    h2o_req_t *req = call->req;
-    req->http1_is_persistent = 0;
+    if (n <= 0) {
+        metric_add(METRIC_http_clients_gone, 1);
+        h2o_req_t *req = call->req;
+        req->http1_is_persistent = 0;
+    }
     end_wait(call, CALL_WAIT_LEFT);
 }
 
 static void watch_client(struct http_call *call, struct http_conn *conn)
 {
     h2o_req_t *req = call->req;
-    if (conn == NULL || req->version >= 0x200) return; /* HTTP/2 says it by itself */
+    if (conn == NULL || conn->waiting == call) return;
+    if (req->version >= 0x200) return; /* HTTP/2 says it by itself */
     conn->waiting = call;
     conn->parked = true;
     h2o_socket_dont_read(conn->sock, 1);
@@ -132,7 +134,7 @@ static void watch_client(struct http_call *call, struct http_conn *conn)
 
 /* ---- in and out ---- */
 
-void call_wait(struct http_call *call, uint64_t ms,
+void call_wait(struct http_call *call, uint64_t ms, bool look,
                void (*end)(void *state, enum call_wait_end why), void *state)
 {
     IOR_CHECK_MAGIC(call, CALL_MAGIC);
@@ -144,9 +146,8 @@ void call_wait(struct http_call *call, uint64_t ms,
     call->wait.state = state;
     call->wait.until_us = clock_mono_coarse_us() + ms * 1000;
     put_in_slot(&hw->waits, call);
-    if (again) return;
-    metric_gauge_add(METRIC_http_waiting, 1);
-    watch_client(call, http_conn_of(call));
+    if (!again) metric_gauge_add(METRIC_http_waiting, 1);
+    if (look) watch_client(call, http_conn_of(call));
 }
 
 void http_wait_leave(struct http_call *call)

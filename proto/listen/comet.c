@@ -372,7 +372,7 @@ static void wait_for_events(struct comet *c)
         fail(c, err, NULL);
         return;
     }
-    call_wait(c->call, (c->until_us - now_us) / 1000 + 1, on_wait_end, c);
+    call_wait(c->call, (c->until_us - now_us) / 1000 + 1, true, on_wait_end, c);
 }
 
 /* Nothing of ours is on the stack: read what is due, answer, or wait. */
@@ -503,6 +503,6 @@ void comet_open(struct http_call *call)
     take_wants(c);
     c->first = c->count > 1 ? (size_t)(rand_u64() % c->count) : 0;
     begin_round(c);
-    call_wait(call, call->app->config->request_timeout, on_wait_end, c);
+    call_wait(call, call->app->config->request_timeout, false, on_wait_end, c);
     go_on(c);
 }
