@@ -15,9 +15,9 @@ struct ticket_slot {
     uint32_t next_free;
 };
 
-/* Who waits for how long: a wheel of 25.6 s. */
+/* Who waits for how long: a wheel of 1.6 s; who waits longer is looked at once a round. */
 struct http_waits {
-    struct call_wait_link slots[256];
+    struct call_wait_link slots[16];
     uint64_t done_slot; /* looked at up to here */
 };
 

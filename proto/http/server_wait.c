@@ -144,7 +144,7 @@ void call_wait(struct http_call *call, uint64_t ms, bool look,
     if (again) unlink_from(&call->wait.link);
     call->wait.end = end;
     call->wait.state = state;
-    call->wait.until_us = clock_mono_coarse_us() + ms * 1000;
+    call->wait.until_us = clock_mono_us() + ms * 1000;
     put_in_slot(&hw->waits, call);
     if (!again) metric_gauge_add(METRIC_http_waiting, 1);
     if (look) watch_client(call, http_conn_of(call));

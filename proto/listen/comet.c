@@ -186,6 +186,7 @@ static void on_wait_end(void *state, enum call_wait_end why)
         c->call = NULL;
         let_go(c);
     } else if (why == CALL_WAIT_TIMEOUT && !c->caught_up) {
+        metric_add(METRIC_http_timeouts, 1);
         fail(c, IOR_E_TIMEOUT, "The streams could not be read in time (request.timeout)");
     } else {
         reply(c);
@@ -237,6 +238,7 @@ static void take_events(struct comet_sub *s, const struct read *r, uint64_t shar
     uint64_t left = LISTEN_ANSWER_BYTES - c->bytes;
     uint64_t taken = 0;
     make_place(s);
+    if (ior_buf_failed(&s->place)) s->out.failed = true; /* the answer will be 503 */
     for (size_t i = 0; i < r->count; i++) {
         const struct event_out *e = &r->events[i];
         uint64_t n = render_event_bytes_max(e, ior_buf_slice(&s->place));

@@ -618,6 +618,48 @@ class Module(NodeCase):
             self.assertEqual(client.get(self.bucket, self.name)[0]["meta"]["id"], 5000)
 
 
+class ModuleListen(NodeCase):
+    def test_objects(self):
+        """Client.listen(): objects; cursor says where one is, and a new client goes on from there."""
+        self.append(b'{"a":[1]}', b"2")
+        streams = [(self.bucket, self.name, 1), (self.bucket, "a:b%*/c d")]
+        gaps = []
+        with self.node.client() as client:
+            got = list(client.listen(streams, idle=0.2, on_gap=gaps.append))
+            self.assertEqual([(e["meta"]["stream"], e["meta"]["id"], e["data"]) for e in got],
+                             [(self.name, 1, {"a": [1]}), (self.name, 2, 2)])
+            cursor = client.cursor
+        self.append(b"3")
+        self.append(b"4", at=f"/streams/{self.bucket}/{iorio.quote('a:b%*/c d')}")
+        with self.node.client() as client:
+            got = list(client.listen(streams, cursor=cursor, idle=0.2, on_gap=gaps.append))
+            self.assertEqual([e["data"] for e in got], [3, 4])
+            self.assertEqual(list(client.listen(streams, cursor=client.cursor, idle=0.2)), [])
+            self.assertEqual(gaps, [])
+            self.assertEqual(len(list(client.listen(streams, cursor="x", idle=0.2, on_gap=gaps.append))), 3)
+        self.assertEqual(gaps, ["*"])
+
+    def test_left_in_the_middle(self):
+        """A consumer that leaves in the middle of an answer has its cursor before that answer: nothing is lost."""
+        self.append(b"1", b"2", b"3")
+        with self.node.client() as client:
+            events = client.listen([(self.bucket, self.name, 1)], idle=0.2)
+            self.assertEqual(next(events)["data"], 1)
+            events.close()
+            self.assertEqual([e["data"] for e in client.listen([(self.bucket, self.name, 1)], client.cursor, idle=0.2)],
+                             [1, 2, 3])
+
+    def test_split(self):
+        """An array is split into the texts of its members, whatever is in them."""
+        split = iorio.split_array
+        self.assertEqual(split("[]"), [])
+        self.assertEqual(split('[{"a":"],[\\"{"},{"b" : 1e400}]'), [b'{"a":"],[\\"{"}\n', b'{"b" : 1e400}\n'])
+        self.assertEqual(split("[[\r\n1]," + "9" * 9000 + "]"), [b"[  1]\n", b"9" * 9000 + b"\n"])
+        for bad in ("", "[", "{}", "[1", "[1 2]", "[1;2]", "[x]"):
+            with self.assertRaises((ValueError, IndexError)):
+                split(bad)
+
+
 class Expiring(NodeCase):
     CONF = {"auth.secret": "x" * 40}
 

@@ -327,6 +327,15 @@ class Waiting(CometCase):
         self.assertEqual(self.events(wire.read()), [("", 3, 3)])
 
 
+class CometByThree(Comet):
+    """The same with listeners, streams and appends on three workers."""
+    CONF = {"workers": "3"}
+
+
+class WaitingByThree(Waiting):
+    CONF = {**Waiting.CONF, "workers": "3"}
+
+
 class Resuming(CometCase):
     def test_gap(self):
         """What was evicted below from is told in a header, with the names encoded."""
