@@ -7,10 +7,9 @@
  * rounds that begin at a random stream: no stream can starve another.
  * The state is on the heap and outlives the call until its read and its watches are home;
  * `call` is NULL from the moment that it is answered or gone.
- * Failure modes: no memory, too many watches: 503; a token that has ended, or was revoked,
- * meanwhile: 401; a stream that may no longer be read is left out. The client leaves, the
- * node stops: as if the time were up.
- * Thread: the worker of the connection. */
+ * Failure modes: no memory, or too much waiting in the node for 2 s: 503; a token that has ended,
+ * or was revoked, meanwhile: 401; a stream that may no longer be read is left out. The client
+ * leaves, the node stops: as if the time were up. Thread: the worker of the connection. */
 #include "proto/listen/comet.h"
 
 #include <stdlib.h>
@@ -26,7 +25,8 @@
 #include "rt/clock.h"
 #include "rt/rand.h"
 
-enum { COMET_MAGIC = 0x636f6d65 };
+/* A strand may be full for a moment, when one event wakes thousands: so often it is tried again. */
+enum { COMET_MAGIC = 0x636f6d65, BUSY_MAX = 20, BUSY_WAIT_MS = 1 };
 
 struct comet_sub {
     struct comet *comet;
@@ -49,6 +49,7 @@ struct comet {
     bool bad_cursor;
     bool caught_up; /* every stream was read once */
     bool reading;
+    unsigned busy;      /* how often in a row something was refused with BUSY */
     unsigned under_way; /* reads and watches that come home some day */
     uint64_t until_us;
     uint64_t events; /* in all of out, and their bytes */
@@ -193,6 +194,30 @@ static void on_wait_end(void *state, enum call_wait_end why)
     }
 }
 
+static void on_busy_end(void *state, enum call_wait_end why)
+{
+    struct comet *c = state;
+    if (why != CALL_WAIT_TIMEOUT) {
+        on_wait_end(state, why);
+        return;
+    }
+    uint64_t now_us = clock_mono_us();
+    uint64_t ms = c->until_us > now_us ? (c->until_us - now_us) / 1000 + 1 : 0;
+    if (!c->caught_up) ms = c->app->config->request_timeout;
+    call_wait(c->call, ms, c->caught_up, on_wait_end, c);
+    go_on(c);
+}
+
+/* What was refused is still marked as to be done: the next go_on() does it. */
+static void try_again(struct comet *c, enum ior_err err)
+{
+    if (err != IOR_E_BUSY || ++c->busy > BUSY_MAX) {
+        fail(c, err, NULL);
+    } else {
+        call_wait(c->call, BUSY_WAIT_MS, c->caught_up, on_busy_end, c);
+    }
+}
+
 /* ---- reading ---- */
 
 static uint64_t events_max(const struct comet *c)
@@ -268,6 +293,7 @@ static void on_visited(struct read *r)
         free_if_home(c);
         return;
     }
+    c->busy = 0;
     bool only_looked = s->next == 0 && r->count == 0;
     if (s->next == 0) s->next = want_first(&s->want, r->low, r->high);
     uint64_t had = s->events;
@@ -302,8 +328,9 @@ static void visit(struct comet *c, struct comet_sub *s)
     s->due = false;
     err = iorio_read(c->app->node, r, on_visited);
     if (err != IOR_OK) {
+        s->due = true;
         read_free(r);
-        fail(c, err, NULL);
+        try_again(c, err);
         return;
     }
     c->reading = true;
@@ -371,9 +398,10 @@ static void wait_for_events(struct comet *c)
         if (c->subs[i].watching) continue;
         enum ior_err err = hang_up(c, &c->subs[i]);
         if (err == IOR_OK) continue;
-        fail(c, err, NULL);
+        try_again(c, err);
         return;
     }
+    c->busy = 0;
     call_wait(c->call, (c->until_us - now_us) / 1000 + 1, true, on_wait_end, c);
 }
 
