@@ -18,8 +18,10 @@ once more on a new one. A POST never is, unless not a byte of it can have been r
 
 import http.client
 import json
+import random
 import select
 import socket
+import time
 import urllib.parse
 
 JSON = "application/json"
@@ -29,6 +31,9 @@ BINARY = "application/octet-stream"
 # The longest line of NDJSON the client keeps in memory: the largest body a node can be
 # configured for, as base64, with room for what is around it.
 LINE_BYTES_MAX = (3 << 29) + (1 << 20)
+# How long one request of listen() waits on the node, and how long it stays away after errors.
+LISTEN_WAIT_S = 60
+BACKOFF_S = (0.1, 10.0)
 # An answer that is not a stream: longer ones are not from a node.
 ANSWER_BYTES_MAX = 2 << 30
 
@@ -126,6 +131,35 @@ def stream_path(bucket, stream, event=None):
     return path if event is None else f"{path}/{event}"
 
 
+def listen_path(streams, cursor=None, wait=None, catchup=None):
+    """GET /listen for streams: (bucket, stream) or (bucket, stream, from)."""
+    def name(text):
+        text = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+        return urllib.parse.quote(text, safe="")
+    pairs = []
+    for bucket, stream, *from_ in streams:
+        parts = [name(bucket), name(stream)] + [str(f) for f in from_ if f is not None]
+        pairs.append(("s", ":".join(parts)))
+    pairs += [(k, v) for k, v in (("cursor", cursor), ("wait", wait), ("catchup", catchup)) if v is not None]
+    return "/listen?" + urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)
+
+
+def split_array(text):
+    """The members of a JSON array as lines of their own: the texts as they came, line
+    breaks between tokens as blanks."""
+    decoder = json.JSONDecoder(parse_int=str, parse_float=str)  # only the ends are wanted
+    at, found = 1, []
+    if text[:1] != "[" or text[-1:] != "]":
+        raise ValueError("no array")
+    while at < len(text) - 1:
+        _, end = decoder.raw_decode(text, at)
+        found.append(text[at:end].replace("\r", " ").replace("\n", " ").encode() + b"\n")
+        if text[end] not in ",]":
+            raise ValueError("no comma between members")
+        at = end + 1
+    return found
+
+
 def with_query(path, **params):
     """Add the parameters that are not None; a trailing _ lets `from_` be `from`."""
     pairs = [(k.rstrip("_"), v) for k, v in params.items() if v is not None]
@@ -146,6 +180,8 @@ class Client:
         self.timeout = timeout
         self._trace = trace or (lambda line: None)
         self._conn = None
+        self._more_s = 0  # how much longer than `timeout` an answer may take
+        self.cursor = None  # of listen(): behind everything that was delivered
         self._may_log_in = token is None and username is not None
 
     def __enter__(self):
@@ -252,6 +288,66 @@ class Client:
             except ValueError as e:
                 raise BadAnswer(f"a line of the answer is broken JSON: {e}") from None
 
+    # --- listening ---
+
+    def listen_lines(self, streams, cursor=None, idle=None, on_gap=None, catchup=None):
+        """Events as they come, for ever, as lines of JSON (bytes with their newline). streams:
+        (bucket, stream) for new events, (bucket, stream, from) from an id on, at most 64.
+        cursor: where an earlier listener was (self.cursor, at any time); it wins over from.
+        idle: end when so many seconds bring no event. on_gap(text): events were removed
+        before they could be delivered, `bucket:stream:from-to` with the names encoded, or
+        `*` when the cursor was not accepted. When the node cannot be reached, or is busy,
+        after it once could: again and again, from the cursor on; other errors are raised."""
+        self.cursor = cursor
+        delay, reached = BACKOFF_S[0], False
+        last = time.monotonic()
+        while True:
+            left = None if idle is None else last + idle - time.monotonic()
+            wait = LISTEN_WAIT_S if left is None else min(LISTEN_WAIT_S, max(0, -(-left // 1)))
+            try:
+                answer = self._listen_once(streams, int(wait), catchup)
+                reached, delay = True, BACKOFF_S[0]
+            except Error as e:
+                retry = isinstance(e, (CannotConnect, ConnectionLost, Timeout)) or e.status in (429, 503)
+                if not reached or not retry or (left is not None and left <= 0):
+                    raise
+                self._trace(f"! {e}; again in {delay:.1f} s")
+                time.sleep(delay * random.uniform(0.5, 1.0))
+                delay = min(2 * delay, BACKOFF_S[1])
+                continue
+            for gap in answer.headers.get_all("Iorio-Gap", []):
+                if on_gap is not None:
+                    on_gap(gap)
+            lines = self._listen_answer(answer)
+            if lines:
+                last = time.monotonic()
+            elif left is not None and left <= 0:
+                return
+            yield from lines
+            self.cursor = answer.headers.get("Iorio-Cursor", self.cursor)
+
+    def listen(self, streams, cursor=None, idle=None, on_gap=None, catchup=None):
+        """The same, each event as an object; bucket and stream are in its meta."""
+        for line in self.listen_lines(streams, cursor, idle, on_gap, catchup):
+            yield json.loads(line)
+
+    def _listen_once(self, streams, wait, catchup):
+        """One request, which may take as long as it waits, on top of the usual time."""
+        self._more_s = wait
+        try:
+            return self.call("GET", listen_path(streams, self.cursor, wait, catchup))
+        finally:
+            self._more_s = 0
+
+    @staticmethod
+    def _listen_answer(answer):
+        if answer.status == 204:
+            return []
+        try:
+            return split_array(answer.body.decode())
+        except (ValueError, IndexError, RecursionError) as e:
+            raise BadAnswer(f"the answer is no list of events: {e}") from None
+
     def raw(self, bucket, stream, event):
         """The exact bytes of one event and their content type."""
         answer = self.call("GET", stream_path(bucket, stream, event))
@@ -346,12 +442,14 @@ class Client:
         if not reused:
             self.close()
             self._connect()
+        self._conn.sock.settimeout(self.timeout + self._more_s)
         try:
             raw = self._guard(lambda: self._exchange(method, path, body, headers))
         except ConnectionLost:
             if not reused or method not in ("GET", "HEAD"):
                 raise
             self._connect()
+            self._conn.sock.settimeout(self.timeout + self._more_s)
             raw = self._guard(lambda: self._exchange(method, path, body, headers))
         self._trace(f"< {raw.status} {raw.reason}")
         return raw
@@ -419,7 +517,7 @@ class Client:
             return step()
         except TimeoutError:
             self.close()
-            raise Timeout(f"{self._where()} did not answer in {self.timeout:g} s") from None
+            raise Timeout(f"{self._where()} did not answer in {self.timeout + self._more_s:g} s") from None
         except (http.client.RemoteDisconnected, http.client.IncompleteRead, OSError) as e:
             self.close()
             why = getattr(e, "strerror", None) or str(e)

@@ -10,6 +10,7 @@ Exit codes, also in --help:
     2  wrong usage, or an input file that cannot be read
     3  no connection, no answer in time, or an answer that is not from an Iorio DB node
     4  not found: there is no such event (404), or it is gone (410)
+    5  listen --strict: events were removed before they could be delivered
   130  interrupted by Ctrl-C
   141  the reader of the output went away (as any tool in a pipe)
 Whatever goes wrong is one line on standard error that begins with "ioriocli: "
@@ -30,6 +31,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import iorio  # noqa: E402  (the module beside this file)
 
 EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_CONNECTION, EXIT_NOT_FOUND = 0, 1, 2, 3, 4
+EXIT_GAP = 5
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 
 # What a batch of --lines may hold: the node's own limit, and half of its default http.body.max.
@@ -39,6 +41,8 @@ BATCH_BYTES = 4 << 20
 LINE_BYTES_MAX = (1 << 30) + 3
 # `get --limit all`: more than a stream will ever hold, and exact in every JSON reader.
 LIMIT_ALL = (1 << 53) - 1
+# The node takes no more in one request.
+LISTEN_STREAMS_MAX = 64
 # What JSON calls white space.
 BLANK = b" \t\r\n"
 
@@ -355,7 +359,8 @@ def put_event(line):
     try:
         event = json.loads(line)
         meta, data = event["meta"], event["data"]
-        head = f"{meta['id']}  {when(meta['t'])}"
+        place = f"{meta['bucket']}/{meta['stream']} " if "bucket" in meta else ""
+        head = f"{place}{meta['id']}  {when(meta['t'])}"
     except (ValueError, KeyError, TypeError, RecursionError):
         raise iorio.BadAnswer("a line of the answer is no event") from None
     if meta.get("enc") == "base64":
@@ -379,6 +384,49 @@ def get_raw(client, args):
             raise iorio.NotFound(404, "not-found", "the stream holds no event")
     body, _ = client.raw(args.bucket, args.stream, event)
     sys.stdout.buffer.write(body)
+    return EXIT_OK
+
+
+# --- listen ---
+
+class Gap(Exception):
+    """Events are missing, and --strict was given."""
+
+
+def stream_of(text, from_):
+    """BUCKET/STREAM: the first slash divides, so a stream may have more of them."""
+    bucket, slash, stream = text.partition("/")
+    if not slash or not bucket or not stream:
+        raise Usage(f"{text!r} is no BUCKET/STREAM")
+    return bucket, stream, from_
+
+
+def cmd_listen(client, args):
+    """Events as they come, one a line, until --count, --wait or Ctrl-C."""
+    streams = [stream_of(text, args.from_) for text in args.streams]
+    if len(streams) > LISTEN_STREAMS_MAX:
+        raise Usage(f"at most {LISTEN_STREAMS_MAX} streams at once")
+
+    def on_gap(gap):
+        what = "the cursor was not accepted" if gap == "*" else f"events were removed before they came: {gap}"
+        if args.strict:
+            raise Gap(what)
+        say(f"ioriocli: {what}")
+
+    left = args.count
+    try:
+        for line in client.listen_lines(streams, args.cursor, args.wait, on_gap):
+            if args.as_json:
+                sys.stdout.buffer.write(line)
+            else:
+                put_event(line)
+            sys.stdout.flush()
+            left = None if left is None else left - 1
+            if left == 0:
+                break
+    except Gap as e:
+        say(f"ioriocli: {e}")
+        return EXIT_GAP
     return EXIT_OK
 
 
@@ -513,6 +561,19 @@ def make_parser():
     p.add_argument("--raw", action="store_true",
                    help="the exact bytes of one event (--from ID, or the last one)")
     p.set_defaults(handler=cmd_get)
+    add_common(p, top=False)
+
+    p = verbs.add_parser("listen", help="print events as they come, one a line")
+    p.add_argument("streams", nargs="+", metavar="BUCKET/STREAM", help=f"at most {LISTEN_STREAMS_MAX}")
+    p.add_argument("-f", "--from", dest="from_", type=int, metavar="ID",
+                   help="begin at this id; -N: N before the end; without it new events only")
+    p.add_argument("--cursor", type=header_text, metavar="C", help="begin where an Iorio-Cursor says")
+    p.add_argument("--count", type=whole(1, LIMIT_ALL), metavar="N", help="end after N events")
+    p.add_argument("--wait", type=seconds, metavar="SECONDS",
+                   help="end when nothing came for so long (without it: never)")
+    p.add_argument("--strict", action="store_true",
+                   help="end with exit code 5 when events were removed before they came")
+    p.set_defaults(handler=cmd_listen)
     add_common(p, top=False)
 
     add_lists(verbs)

@@ -15,6 +15,18 @@
 enum answer_type { ANSWER_NONE, ANSWER_JSON, ANSWER_NDJSON };
 enum body_type { BODY_NONE, BODY_JSON, BODY_OCTETS, BODY_NDJSON, BODY_OTHER };
 
+/* Why call_wait() ends. */
+enum call_wait_end {
+    CALL_WAIT_TIMEOUT,
+    CALL_WAIT_STOPPING, /* of the node */
+    CALL_WAIT_LEFT,     /* the client has ended its side (an answer closes the connection), or
+                           sent something else */
+    CALL_WAIT_GONE      /* the call is freed when the function returns: no answer */
+};
+struct call_wait_link {
+    struct call_wait_link *prev, *next;
+};
+
 struct http_call {
     uint32_t magic;
     void *req; /* server.c's */
@@ -42,6 +54,14 @@ struct http_call {
     uint64_t deadline_us; /* 0: none */
     struct http_call *wait_prev, *wait_next;
 
+    /* While it waits for something that may never come. */
+    struct {
+        struct call_wait_link link;
+        uint64_t until_us;
+        void (*end)(void *state, enum call_wait_end why); /* NULL: it does not */
+        void *state;
+    } wait;
+
     /* A streamed answer. */
     void (*stream_next)(struct http_call *call);
     void *stream_state;
@@ -62,6 +82,17 @@ bool call_from_loopback(const struct http_call *call);
 uint64_t call_ticket(struct http_call *call, bool with_deadline);
 /* On the same worker; the ticket is used up. NULL: the client has its answer or is gone. */
 struct http_call *call_redeem(struct http_app *app, uint64_t ticket);
+
+/* ---- waiting ---- */
+/* Until it is answered, but at most so long (to about 100 ms): then end(state, why) is
+ * called, once, and the handler answers, at once unless why is GONE. Instead of a ticket:
+ * state may keep the call until then. look: LEFT is noticed, too. Again, before the end:
+ * another time and function. */
+void call_wait(struct http_call *call, uint64_t ms, bool look,
+               void (*end)(void *state, enum call_wait_end why), void *state);
+/* dispatch.c: whose call is it, by the policy of this turn? False: the token is no good, or
+ * no longer. */
+bool call_identify(struct http_call *call);
 
 /* ---- the answer: exactly one of these ---- */
 /* Before it: value is copied, name is a literal in lower case. */

@@ -11,7 +11,8 @@
 
 static enum route_method method_of(struct ior_slice m)
 {
-    if (ior_slice_eq(m, IOR_SLICE("GET")) || ior_slice_eq(m, IOR_SLICE("HEAD"))) return METHOD_GET;
+    if (ior_slice_eq(m, IOR_SLICE("GET"))) return METHOD_GET;
+    if (ior_slice_eq(m, IOR_SLICE("HEAD"))) return METHOD_HEAD;
     if (ior_slice_eq(m, IOR_SLICE("POST"))) return METHOD_POST;
     if (ior_slice_eq(m, IOR_SLICE("PUT"))) return METHOD_PUT;
     if (ior_slice_eq(m, IOR_SLICE("DELETE"))) return METHOD_DELETE;
@@ -40,8 +41,7 @@ static void set_user(struct http_call *call, const struct policy_user *who, cons
     call->who = who;
 }
 
-/* False: the token is no good. */
-static bool identify(struct http_call *call)
+bool call_identify(struct http_call *call)
 {
     struct http_app *app = call->app;
     call->policy = meta_policy(app->node->meta);
@@ -109,6 +109,7 @@ static bool body_type_ok(struct http_call *call)
 {
     bool put = call->route->method == METHOD_PUT;
     if (call->route->method != METHOD_POST && !put) return true;
+    if (call->route->types == TYPES_NONE) return true;
     call->body_type = negotiate_body_type(call_header(call, "content-type"));
     if (call->body_type == BODY_JSON) return true;
     bool event = call->route->types == TYPES_EVENT;
@@ -125,7 +126,7 @@ static bool body_type_ok(struct http_call *call)
 static void check_and_handle(struct http_call *call, bool names_ok)
 {
     const struct route *r = call->route;
-    if (r->scope != SCOPE_OPEN && (!identify(call) || !allowed(call))) {
+    if (r->scope != SCOPE_OPEN && (!call_identify(call) || !allowed(call))) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
         return;
     }

@@ -82,6 +82,26 @@ enum answer_type negotiate_answer(struct ior_slice accept)
     return json > 0 ? ANSWER_JSON : ANSWER_NONE;
 }
 
+bool negotiate_names(struct ior_slice accept, const char *type)
+{
+    struct ior_slice range;
+    while (next_part(&accept, ',', &range)) {
+        struct ior_slice name;
+        if (next_part(&range, ';', &name) && is_word(name, type) && quality(range) > 0) return true;
+    }
+    return false;
+}
+
+bool negotiate_has_word(struct ior_slice value, const char *word)
+{
+    struct ior_slice one;
+    while (next_part(&value, ',', &one)) {
+        struct ior_slice name;
+        if (next_part(&one, '/', &name) && is_word(name, word)) return true;
+    }
+    return false;
+}
+
 bool negotiate_etag(struct ior_slice value, uint64_t *ret)
 {
     int64_t id;

@@ -11,6 +11,12 @@ enum body_type negotiate_body_type(struct ior_slice content_type);
  * JSON is not preferred to it. NONE: 406. */
 enum answer_type negotiate_answer(struct ior_slice accept);
 
+/* Does Accept name this media type, other than to refuse it (q=0)? */
+bool negotiate_names(struct ior_slice accept, const char *type);
+
+/* Is one of the words of this list header (Upgrade)? Without case, without a version. */
+bool negotiate_has_word(struct ior_slice value, const char *word);
+
 /* An entity tag in the one form that is accepted: "41" with its quotes. */
 bool negotiate_etag(struct ior_slice value, uint64_t *ret);
 

@@ -52,14 +52,20 @@ static bool fits(const struct pattern *p, const struct ior_slice *segments, size
     return true;
 }
 
-static void add_method(char *allow, size_t room, enum route_method m)
+static bool answers_head(const struct route *r)
 {
-    static const char *const words[] = {[METHOD_GET] = "GET, HEAD",
+    return r->method == METHOD_GET && r->types != TYPES_LIVE;
+}
+
+static void add_method(char *allow, size_t room, const struct route *r)
+{
+    static const char *const words[] = {[METHOD_GET] = "GET",
                                         [METHOD_POST] = "POST",
                                         [METHOD_PUT] = "PUT",
                                         [METHOD_DELETE] = "DELETE"};
     size_t n = strlen(allow);
-    snprintf(allow + n, room - n, "%s%s", n > 0 ? ", " : "", words[m]);
+    snprintf(allow + n, room - n, "%s%s%s", n > 0 ? ", " : "", words[r->method],
+             answers_head(r) ? ", HEAD" : "");
 }
 
 enum route_result route_find(enum route_method method, const struct ior_slice *segments,
@@ -71,12 +77,12 @@ enum route_result route_find(enum route_method method, const struct ior_slice *s
     allow[0] = 0;
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         if (!fits(&patterns[i], segments, count, params, ret_params)) continue;
-        if (routes[i].method == method) {
+        if (routes[i].method == method || (method == METHOD_HEAD && answers_head(&routes[i]))) {
             *ret = &routes[i];
             return ROUTE_FOUND;
         }
         result = ROUTE_WRONG_METHOD;
-        add_method(allow, 64, routes[i].method);
+        add_method(allow, 64, &routes[i]);
     }
     return result;
 }

@@ -7,9 +7,16 @@
 
 struct http_call;
 
-enum route_method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OTHER };
+enum route_method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OTHER };
 enum route_scope { SCOPE_OPEN, SCOPE_NODE, SCOPE_BUCKET, SCOPE_STREAM };
-enum route_types { TYPES_NONE, TYPES_JSON, TYPES_EVENT, TYPES_AS_JSON, TYPES_AS_EVENTS };
+enum route_types {
+    TYPES_NONE,
+    TYPES_JSON,
+    TYPES_EVENT,
+    TYPES_AS_JSON,
+    TYPES_AS_EVENTS,
+    TYPES_LIVE
+};
 
 struct route {
     enum route_method method;
@@ -22,8 +29,9 @@ struct route {
 
 enum route_result { ROUTE_FOUND, ROUTE_UNKNOWN, ROUTE_WRONG_METHOD };
 
-/* Raw segments in, the row out. Parameters: params[0..] are the raw segments that
- * stand for :b, :s, :id. allow (for WRONG_METHOD): "GET, HEAD" ... */
+/* Raw segments in, the row out; a HEAD has no rows but those of GET that are not LIVE. Parameters:
+ * params[0..] are the raw segments that stand for :b, :s, :id. allow (for WRONG_METHOD): "GET,
+ * HEAD" ... */
 enum route_result route_find(enum route_method method, const struct ior_slice *segments,
                              size_t count, const struct route **ret,
                              struct ior_slice params[PATH_SEGMENTS_MAX], size_t *ret_params,

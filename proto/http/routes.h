@@ -20,3 +20,5 @@ void route_retention_get(struct http_call *call);
 void route_retention_put(struct http_call *call);
 void route_retention_delete(struct http_call *call);
 void route_event_get(struct http_call *call);
+void route_listen(struct http_call *call);
+void route_listen_post(struct http_call *call);

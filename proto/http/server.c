@@ -121,6 +121,8 @@ static void on_tick(void *ctx)
 {
     struct http_worker *hw = ctx;
     http_sweep_deadlines(hw);
+    http_waits_tick(hw);
+    if (hw->stopping) http_waits_stop(hw);
     if (hw->accept_paused && hw->listener != NULL && !hw->stopping) {
         hw->accept_paused = false;
         h2o_socket_read_start(hw->listener, on_accept);
@@ -187,6 +189,7 @@ static enum ior_err worker_setup(struct http_server *s, struct http_worker *hw, 
     hw->worker = w;
     hw->loop = loop;
     hw->listen_fd = -1;
+    http_waits_init(&hw->waits);
     hw->evloop = h2o_evloop_create();
     h2o_context_init(&hw->context, hw->evloop, &s->config);
     hw->accept = (h2o_accept_ctx_t){.ctx = &hw->context, .hosts = s->config.hosts};
@@ -355,6 +358,7 @@ void http_worker_stop(struct http_server *s, struct worker *w)
     /* Answers say Connection: close from now on. (h2o_context_request_shutdown() would
      * also arm a timer for HTTP/2 that nobody takes back.) */
     hw->context.shutdown_requested = 1;
+    http_waits_stop(hw);
     cut_conns(hw, true);
 }
 

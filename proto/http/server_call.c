@@ -22,12 +22,12 @@ static h2o_req_t *req_of(const struct http_call *call)
     return call->req;
 }
 
-static struct http_worker *worker_of(const struct http_call *call)
+struct http_worker *http_worker_of(const struct http_call *call)
 {
     return H2O_STRUCT_FROM_MEMBER(struct http_worker, context, req_of(call)->conn->ctx);
 }
 
-static struct http_conn *conn_of(const struct http_call *call)
+struct http_conn *http_conn_of(const struct http_call *call)
 {
     h2o_conn_t *c = req_of(call)->conn;
     h2o_socket_t *sock = c->callbacks->get_socket(c);
@@ -80,7 +80,7 @@ static void wait_unlink(struct http_worker *hw, struct http_call *call)
 
 uint64_t call_ticket(struct http_call *call, bool with_deadline)
 {
-    struct http_worker *hw = worker_of(call);
+    struct http_worker *hw = http_worker_of(call);
     IOR_ASSERT(call->ticket == 0);
     if (hw->free_slot == 0 && !grow_slots(hw)) return 0;
     uint32_t at = hw->free_slot - 1;
@@ -156,6 +156,7 @@ static void park(struct http_call *call, struct http_conn *conn)
 {
     h2o_req_t *req = req_of(call);
     if (conn == NULL || call->answered || req->entity.base == NULL || req->version >= 0x200) return;
+    if (conn->parked) return; /* by call_wait() */
     conn->parked = true;
     h2o_socket_dont_read(conn->sock, 1);
     h2o_socket_read_start(conn->sock, on_readable_while_waiting);
@@ -172,10 +173,11 @@ static void on_dispose(void *p)
 {
     struct http_call *call = p;
     IOR_CHECK_MAGIC(call, CALL_MAGIC);
-    struct http_worker *hw = worker_of(call);
-    struct http_conn *conn = conn_of(call);
+    struct http_worker *hw = http_worker_of(call);
+    struct http_conn *conn = http_conn_of(call);
     if (conn != NULL) conn->calls--;
     unpark(conn);
+    http_wait_gone(call);
     if (!call->answered) metric_add(METRIC_http_clients_gone, 1);
     give_ticket_back(hw, call);
     if (call->stream_free != NULL) call->stream_free(call->stream_state);
@@ -192,7 +194,7 @@ int http_on_req(h2o_handler_t *self, h2o_req_t *req)
     call->req = req;
     call->app = h->server->app;
     call->body = ior_slice(req->entity.base, req->entity.len);
-    struct http_conn *conn = conn_of(call);
+    struct http_conn *conn = http_conn_of(call);
     if (conn != NULL) conn->calls++;
     metric_add(METRIC_http_requests, 1);
     struct ior_slice method = ior_slice(req->method.base, req->method.len);
@@ -213,6 +215,8 @@ int http_on_req(h2o_handler_t *self, h2o_req_t *req)
 struct ior_slice call_header(const struct http_call *call, const char *name)
 {
     h2o_req_t *req = req_of(call);
+    if (strcmp(name, "upgrade") == 0) /* h2o takes it out of the headers */
+        return ior_slice(req->upgrade.base, req->upgrade.len);
     ssize_t at = h2o_find_header_by_str(&req->headers, name, strlen(name), -1);
     if (at < 0) return (struct ior_slice){NULL, 0};
     h2o_iovec_t v = req->headers.entries[at].value;
@@ -306,7 +310,8 @@ static void begin(struct http_call *call, int status, const char *type, size_t l
     IOR_CHECK_MAGIC(call, CALL_MAGIC);
     IOR_ASSERT(!call->answered);
     call->answered = true;
-    give_ticket_back(worker_of(call), call);
+    give_ticket_back(http_worker_of(call), call);
+    http_wait_leave(call);
     if (status >= 500) metric_add(METRIC_http_errors_5xx, 1);
     if (status >= 400 && status < 500) metric_add(METRIC_http_errors_4xx, 1);
     req->res.status = status;

@@ -15,12 +15,19 @@ struct ticket_slot {
     uint32_t next_free;
 };
 
+/* Who waits for how long: a wheel of 1.6 s; who waits longer is looked at once a round. */
+struct http_waits {
+    struct call_wait_link slots[16];
+    uint64_t done_slot; /* looked at up to here */
+};
+
 struct http_conn {
     struct http_conn *prev, *next;
     struct http_worker *worker;
     h2o_socket_t *sock;
-    unsigned calls; /* requests in flight */
-    bool parked;    /* stays in the poll set while a POST waits; see server_call.c */
+    unsigned calls;            /* requests in flight */
+    bool parked;               /* stays in the poll set while a request waits; see server_call.c */
+    struct http_call *waiting; /* server_wait.c: told when the client leaves */
 };
 
 struct http_worker {
@@ -42,6 +49,7 @@ struct http_worker {
     uint32_t slot_count;
     uint32_t free_slot;                       /* index + 1; 0: none */
     struct http_call *wait_first, *wait_last; /* by deadline */
+    struct http_waits waits;
 };
 
 struct http_server {
@@ -57,6 +65,19 @@ struct iorio_handler {
     h2o_handler_t super; /* first */
     struct http_server *server;
 };
+
+/* server_call.c */
+struct http_worker *http_worker_of(const struct http_call *call);
+struct http_conn *http_conn_of(const struct http_call *call); /* NULL: there is none */
+/* server_wait.c */
+void http_waits_init(struct http_waits *ws);
+void http_waits_tick(struct http_worker *hw);
+/* Nobody waits any longer: the node stops. */
+void http_waits_stop(struct http_worker *hw);
+/* It is being answered; does nothing when it does not wait. */
+void http_wait_leave(struct http_call *call);
+/* It is being freed. */
+void http_wait_gone(struct http_call *call);
 
 int http_on_req(h2o_handler_t *self, h2o_req_t *req);
 /* Answers 503 timeout to the calls whose deadline has passed. */

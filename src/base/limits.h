@@ -10,8 +10,8 @@
 #define STREAM_BYTES_MAX 1024
 /* A route has at most this many segments; more: 404. */
 #define PATH_SEGMENTS_MAX 8
-/* Query parameters looked at; the others are ignored. */
-#define QUERY_PARAMS_MAX 64
+/* Query parameters looked at; the others are ignored. More than LISTEN_SUBS_MAX. */
+#define QUERY_PARAMS_MAX 96
 /* Nesting of a JSON body. Deeper: 400 invalid-body. Bounds every later parser. */
 #define JSON_DEPTH_MAX 64
 /* Lines of one NDJSON batch (API.md section 3). More: 413. */
@@ -75,6 +75,18 @@
 /* An answer of at most this is sent with a Content-Length; longer: chunked. */
 #define REPLY_WHOLE_BYTES (256u << 10)
 
+/* GET /listen: subscriptions (s=) of one request; more: 400. Each takes 11 bytes of the
+ * cursor, which has to fit CURSOR_BYTES_MAX. */
+#define LISTEN_SUBS_MAX 64
+/* A cursor as text (API.md section 5). A longer one is not looked at. */
+#define CURSOR_BYTES_MAX 1024
+/* One COMET answer holds about so much, or one larger event alone. */
+#define LISTEN_ANSWER_BYTES (4u << 20)
+/* The longest wait=; more is cut to it. */
+#define LISTEN_WAIT_S_MAX 300
+/* Watches in a node, some 250 bytes each: bounds what waiting listeners cost. More: 503. */
+#define WATCHES_MAX (1u << 18)
+
 /* Requests in flight on one worker: tickets. More: 503. */
 #define HTTP_CALLS_MAX 65536
 /* Descriptors kept back from connections: segments, chunks, the catalog, logs. */
@@ -91,4 +103,5 @@
 #define RETENTION_POLICIES_MAX 200000
 
 IOR_STATIC_ASSERT(RECORD_BYTES_MAX > (1u << 30), "a record holds the largest body");
+IOR_STATIC_ASSERT(QUERY_PARAMS_MAX > LISTEN_SUBS_MAX + 16, "all of s= and the others are seen");
 IOR_STATIC_ASSERT(READ_VISIT_ENTRIES <= LIST_NAMES_MAX, "visits are small");

@@ -31,6 +31,8 @@
     X(give_back_before_commit, "a checkpoint drops events before they are committed")              \
     X(no_keys_at_checkpoint, "a checkpoint forgets the idempotency keys")                          \
     X(no_trim_at_checkpoint, "a checkpoint saves low as it was created")                           \
+    X(watch_no_look, "a watch for an event that is there already waits for the next one")          \
+    X(watch_no_fire, "a commit does not fire the watches of its stream")                           \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {

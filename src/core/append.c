@@ -328,6 +328,8 @@ static void on_apply(struct vnode *vn, struct vnode_op *op)
         metric_add(METRIC_retention_events, s->low - low);
         metric_add(METRIC_retention_bytes, a->dropped_bytes + own_gone);
     }
+    if (vn->watches.count > 0)
+        watch_table_fire(&vn->watches, bucket_of(a), stream_of(a), a->hash, s->high);
     metric_add(METRIC_append_events, a->count);
     metric_add(METRIC_append_bytes, a->payload_bytes);
     metric_add(METRIC_append_records, 1);

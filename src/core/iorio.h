@@ -1,4 +1,4 @@
-/* src/core/iorio.h - the product as function calls: append, read, list.
+/* src/core/iorio.h - the product as function calls: append, read, list (and watch: core/watch.h).
  * Every protocol front end calls these and nothing below.
  * Contract of each iorio_x(request, cb): IOR_OK means that cb runs exactly once,
  * later, on the calling worker, never inside the call; any other value means
@@ -162,6 +162,7 @@ struct read {
     uint64_t from;      /* in */
     uint64_t to;        /* in: no id above; UINT64_MAX: no bound */
     uint64_t limit;     /* in: at most so many events; may be more than one visit gives */
+    bool cache_only;    /* in: from the first id >= from on that is in memory */
     void *user_ptr;     /* the caller's */
     uint64_t user[2];   /* the caller's */
 

@@ -56,6 +56,7 @@ struct node {
     uint64_t first_segment; /* at the start: the catalog needs the journal from here on */
     _Atomic uint64_t retention_now_ms; /* by which ages are judged; 0: not known yet */
     _Atomic bool journal_over;         /* the journal is larger than journal_bytes_max */
+    _Atomic uint64_t watch_count;      /* submitted and not answered */
 };
 
 /* Reads everything back. Errors with *why: CORRUPT, VERSION, FOREIGN, NOSPC, IO... */

@@ -206,6 +206,7 @@ static void vnode_read(struct msg *m)
     if (found.err == IOR_OK && r->exists && r->limit > 0) {
         uint64_t from = first_wanted(r);
         uint64_t to = r->to < r->high ? r->to : r->high;
+        if (r->cache_only && from < s->first) from = s->first;
         if (from <= to && to - from >= r->limit) to = from + r->limit - 1;
         if (from <= to && from < s->first) {
             ask_disk(r, s, from, to);

@@ -52,6 +52,7 @@ void vnode_init(struct vnode *vn, struct node *n, uint32_t partition)
     group_init(&vn->group, partition + 1, n->journal, &vn->strand, &group_ops, vn, n->params.name);
     stream_table_init(&vn->streams, &n->dedupe, &n->memory);
     vnode_loads_init(vn);
+    watch_table_init(&vn->watches);
 }
 
 void vnode_done(struct vnode *vn)
@@ -59,6 +60,7 @@ void vnode_done(struct vnode *vn)
     IOR_CHECK_MAGIC(vn, VNODE_MAGIC);
     vnode_loads_done(vn);
     stream_table_done(&vn->streams);
+    watch_table_done(&vn->watches);
     strand_done(&vn->strand);
     vn->magic = 0;
 }

@@ -4,6 +4,7 @@
 
 #include "cluster/group.h"
 #include "core/stream.h"
+#include "core/watch.h"
 #include "store/kv.h"
 
 struct load;
@@ -29,6 +30,7 @@ struct vnode {
     struct ior_map loads;  /* streams that are being looked up (load.c) */
     struct load *answered; /* the one whose messages run now */
     size_t parked;         /* messages that wait for loads */
+    struct watch_table watches;
     struct msg tick_msg;
     _Atomic bool tick_under_way;
     /* Something was proposed that no checkpoint has seen: set before it reaches the journal. */

@@ -16,12 +16,13 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import jwt  # noqa: E402
 from lib.case import JSON, NodeCase  # noqa: E402
-from lib.node import ROOT, clean_env, free_port, iorio, wait_until  # noqa: E402
+from lib.node import ROOT, Node, clean_env, free_port, iorio, wait_until  # noqa: E402
 from lib.wire import SLOW  # noqa: E402
 
 CLI = os.path.join(ROOT, "tools", "ioriocli.py")
 SAMPLE = os.path.join(ROOT, "tools", "sample.json")
 OK, REFUSED, USAGE, CONNECTION, NOT_FOUND, INTERRUPTED, PIPE = 0, 1, 2, 3, 4, 130, 141
+GAP = 5
 
 
 class Run:
@@ -154,6 +155,94 @@ class Post(CliCase):
         """--human prints for humans: the stream, the id and the time in UTC."""
         ended = self.good("--human", "post", self.bucket, self.name, "1")
         self.assertRegex(ended.out.decode(), rf"^{self.bucket}/{self.name} 1  20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d\d\dZ\n$")
+
+
+class Listen(CliCase):
+    def spawn(self, *args):
+        process = subprocess.Popen(command("-P", str(self.node.port), "listen", *args), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_env())
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait, 30 * SLOW)
+        return process
+
+    def waits(self, watches):
+        def seen():
+            return b"\niorio_watches %d\n" % watches in self.get("/metrics").body
+        wait_until("the listener", seen, 20 * SLOW)
+
+    def test_history(self):
+        """--from: what is there, one object a line, byte for byte; --count ends it."""
+        self.append(b'{"a" : 1.50e+3}', b'[\n1\n]', b"3" * 5000)
+        at = f"{self.bucket}/{self.name}"
+        lines = self.good("listen", at, "--from", "1", "--count", "3").out.split(b"\n")
+        self.assertEqual(lines.pop(), b"")
+        self.assertEqual([line.split(b'"data":')[1] for line in lines], [b'{"a" : 1.50e+3}}', b"[ 1 ]}", b"3" * 5000 + b"}"])
+        self.assertEqual(json.loads(lines[1])["meta"]["stream"], self.name)
+        self.assertEqual(len(self.good("listen", at, "--from=-2", "--count", "1").out.split(b"\n")), 2)
+
+    def test_human(self):
+        """For humans: the stream, id and time, then the content."""
+        self.append(b"1")
+        text = self.good("--human", "listen", f"{self.bucket}/{self.name}", "-f", "1", "--count", "1").out.decode()
+        self.assertRegex(text, rf"\A{self.bucket}/{self.name} 1  20\d\d-[-0-9:. ]+Z\n  1\n\Z")
+
+    def test_wait(self):
+        """--wait ends when nothing came for so long, with 0; an event begins the time anew."""
+        start = time.monotonic()
+        self.assertEqual(self.good("listen", f"{self.bucket}/{self.name}", "--wait", "1").out, b"")
+        self.assertGreaterEqual(time.monotonic() - start, 1)
+
+    def test_live(self):
+        """Events of several streams as they come, also over a restart of the node: none twice, none lost."""
+        ports = {"http.port": str(free_port())}
+        node = Node(ports).start()
+        self.addCleanup(node.stop)
+        names = ("a", "b/c")
+        process = subprocess.Popen(command("-P", str(node.port), "listen", "x/a", "x/b/c", "--count", "40"),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_env())
+        wait_until("the listener", lambda: b"\niorio_watches 2\n" in node.call("GET", "/metrics").body, 20 * SLOW)
+        for n in range(40):
+            if n in (10, 25):
+                node.restart()
+            path = f"/streams/x/{iorio.quote(names[n % 2])}"
+            self.assertEqual(node.call("POST", path, b"%d" % n, JSON).status, 201)
+        out, err = process.communicate(timeout=60 * SLOW)
+        self.assertEqual((process.returncode, err), (OK, b""))
+        got = [json.loads(line) for line in out.splitlines()]
+        for which, stream in enumerate(names):
+            mine = [e for e in got if e["meta"]["stream"] == stream]
+            self.assertEqual([e["meta"]["id"] for e in mine], list(range(1, 21)))
+            self.assertEqual([e["data"] for e in mine], list(range(which, 40, 2)))
+
+    def test_gap(self):
+        """What was removed is said on stderr; with --strict it is exit code 5 before any event."""
+        self.append(b"1", b"2", b"3")
+        self.call("DELETE", self.at + "?to=2")
+        at = f"{self.bucket}/{self.name}"
+        ended = self.cli("listen", at, "--from", "1", "--count", "1")
+        self.assertEqual((ended.code, ended.json()["meta"]["id"]), (OK, 3))
+        self.assertIn(f"{self.bucket}:{self.name}:1-2", ended.err)
+        self.assertIn(":1-2", self.refused(GAP, "listen", at, "--from", "1", "--count", "1", "--strict"))
+        self.assertIn("cursor", self.refused(GAP, "listen", at, "--cursor", "x", "--strict", "--wait", "1"))
+
+    def test_ends(self):
+        """Ctrl-C is 130; a reader that leaves is 141; a node that is not there at first is 3."""
+        process = self.spawn(f"{self.bucket}/{self.name}")
+        self.waits(1)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(30 * SLOW), INTERRUPTED)
+        self.waits(0)
+        ended = run("-P", str(free_port()), "listen", "b/s")
+        self.assertEqual((ended.code, ended.out), (CONNECTION, b""))
+        self.assertIn("no-perm", self.refused(REFUSED, "-t", "a.b.c", "listen", "b/s"))
+
+    def test_usage(self):
+        """What is no BUCKET/STREAM, and more than 64, are exit code 2."""
+        for args in (("b",), ("/s",), ("b/",), tuple(f"b/{n}" for n in range(65)), (), ("b/s", "--count", "0"),
+                     ("b/s", "--wait", "0")):
+            ended = self.cli("listen", *args)
+            self.assertEqual((ended.code, ended.out), (USAGE, b""), ended)
 
 
 class Get(CliCase):
@@ -527,6 +616,48 @@ class Module(NodeCase):
                 if event["meta"]["id"] == 3:
                     break
             self.assertEqual(client.get(self.bucket, self.name)[0]["meta"]["id"], 5000)
+
+
+class ModuleListen(NodeCase):
+    def test_objects(self):
+        """Client.listen(): objects; cursor says where one is, and a new client goes on from there."""
+        self.append(b'{"a":[1]}', b"2")
+        streams = [(self.bucket, self.name, 1), (self.bucket, "a:b%*/c d")]
+        gaps = []
+        with self.node.client() as client:
+            got = list(client.listen(streams, idle=0.2, on_gap=gaps.append))
+            self.assertEqual([(e["meta"]["stream"], e["meta"]["id"], e["data"]) for e in got],
+                             [(self.name, 1, {"a": [1]}), (self.name, 2, 2)])
+            cursor = client.cursor
+        self.append(b"3")
+        self.append(b"4", at=f"/streams/{self.bucket}/{iorio.quote('a:b%*/c d')}")
+        with self.node.client() as client:
+            got = list(client.listen(streams, cursor=cursor, idle=0.2, on_gap=gaps.append))
+            self.assertEqual([e["data"] for e in got], [3, 4])
+            self.assertEqual(list(client.listen(streams, cursor=client.cursor, idle=0.2)), [])
+            self.assertEqual(gaps, [])
+            self.assertEqual(len(list(client.listen(streams, cursor="x", idle=0.2, on_gap=gaps.append))), 3)
+        self.assertEqual(gaps, ["*"])
+
+    def test_left_in_the_middle(self):
+        """A consumer that leaves in the middle of an answer has its cursor before that answer: nothing is lost."""
+        self.append(b"1", b"2", b"3")
+        with self.node.client() as client:
+            events = client.listen([(self.bucket, self.name, 1)], idle=0.2)
+            self.assertEqual(next(events)["data"], 1)
+            events.close()
+            self.assertEqual([e["data"] for e in client.listen([(self.bucket, self.name, 1)], client.cursor, idle=0.2)],
+                             [1, 2, 3])
+
+    def test_split(self):
+        """An array is split into the texts of its members, whatever is in them."""
+        split = iorio.split_array
+        self.assertEqual(split("[]"), [])
+        self.assertEqual(split('[{"a":"],[\\"{"},{"b" : 1e400}]'), [b'{"a":"],[\\"{"}\n', b'{"b" : 1e400}\n'])
+        self.assertEqual(split("[[\r\n1]," + "9" * 9000 + "]"), [b"[  1]\n", b"9" * 9000 + b"\n"])
+        for bad in ("", "[", "{}", "[1", "[1 2]", "[1;2]", "[x]"):
+            with self.assertRaises((ValueError, IndexError)):
+                split(bad)
 
 
 class Expiring(NodeCase):

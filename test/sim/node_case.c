@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "client.h"
 #include "trace.h"
+#include "watcher.h"
 
 enum { LIVES_MAX = 8, STEPS_MAX = 500, PENDING_MAX = 60 };
 
@@ -14,6 +15,7 @@ enum step {
     STEP_TRIM,
     STEP_READ,
     STEP_LIST,
+    STEP_WATCH,
     STEP_CHANGE,
     STEP_TURN,
     STEP_JOURNAL,
@@ -39,6 +41,7 @@ static struct mix choose_mix(struct world *w)
                                [STEP_TRIM] = 3,
                                [STEP_READ] = 6,
                                [STEP_LIST] = 2,
+                               [STEP_WATCH] = 6,
                                [STEP_CHANGE] = 2,
                                [STEP_TURN] = 40,
                                [STEP_JOURNAL] = 30,
@@ -118,6 +121,9 @@ static void do_step(struct world *w, enum step step)
     case STEP_LIST:
         if (!busy) client_list(w);
         break;
+    case STEP_WATCH:
+        watcher_step(w);
+        break;
     case STEP_CHANGE:
         facts_change(w);
         break;
@@ -173,6 +179,7 @@ static void live(struct world *w)
         world_heal(w);
         if (!journal_failed(w->node->journal)) client_prove_alive(w);
     }
+    watcher_end(w);
 }
 
 /* Nothing is wrong any more: start, write, stop, and everything is there. */

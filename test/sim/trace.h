@@ -28,6 +28,7 @@
     X(reused, "idempotency keys refused for other events")                                         \
     X(trims, "truncations and deletions acknowledged")                                             \
     X(reads, "reads")                                                                              \
+    X(fired, "watches fired")                                                                      \
     X(lists, "lists")                                                                              \
     X(changes, "changes of facts acknowledged")                                                    \
     X(io_errors, "disk errors that made the journal stop")                                         \

@@ -152,13 +152,55 @@ static void durabilities(void **state)
     }
 }
 
+/* What: a media type counts as asked for when it is named with a q above 0, wherever; a wildcard
+ * does not name it. */
+static void named_types(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *accept;
+        bool named;
+    } cases[] = {{"text/event-stream", true},
+                 {"TEXT/Event-Stream", true},
+                 {"application/json, text/event-stream;q=0.1", true},
+                 {" text/event-stream ; x=1 ", true},
+                 {"text/event-stream;q=0", false},
+                 {"text/event-stream;q=0.000", false},
+                 {"text/*", false},
+                 {"*/*", false},
+                 {"text/event-streams", false},
+                 {"text/html,text/event-strea", false},
+                 {"", false}};
+    assert_false(negotiate_names(no_header, "text/event-stream"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (negotiate_names(ior_slice_str(cases[i].accept), "text/event-stream") != cases[i].named)
+            fail_msg("%s", cases[i].accept);
+    }
+}
+
+/* What: a word of a list, without case and without its version. */
+static void words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *upgrade;
+        bool there;
+    } cases[] = {{"websocket", true},    {"WebSocket", true},   {"h2c, websocket", true},
+                 {"websocket/13", true}, {" websocket ", true}, {"websockets", false},
+                 {"h2c", false},         {"", false},           {"h2c/websocket", false}};
+    assert_false(negotiate_has_word(no_header, "websocket"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (negotiate_has_word(ior_slice_str(cases[i].upgrade), "websocket") != cases[i].there)
+            fail_msg("%s", cases[i].upgrade);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(body_types),
-        cmocka_unit_test(answer_types),
-        cmocka_unit_test(entity_tags),
-        cmocka_unit_test(durabilities),
+        cmocka_unit_test(body_types),  cmocka_unit_test(answer_types),
+        cmocka_unit_test(entity_tags), cmocka_unit_test(durabilities),
+        cmocka_unit_test(named_types), cmocka_unit_test(words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,13 +69,46 @@ static void great_numbers_are_whole(void **state)
            "{\"meta\":{\"id\":18446744073709551615,\"t\":18446744073709551615},\"data\":1}");
 }
 
+/* What: with a place the names stand in meta, before the enc of a binary event; and no event is
+ * longer than was said before. */
+static void events_with_their_place(void **state)
+{
+    (void)state;
+    const struct ior_slice place = IOR_SLICE(",\"bucket\":\"b\",\"stream\":\"s\"");
+    static const struct {
+        struct ior_slice payload;
+        bool json;
+        const char *want;
+    } cases[] = {
+        {IOR_SLICE("[1]"), true,
+         "{\"meta\":{\"id\":7,\"t\":1700000000123,\"bucket\":\"b\",\"stream\":\"s\"},\"data\":[1]"
+         "}"},
+        {IOR_SLICE("ab"), false,
+         "{\"meta\":{\"id\":7,\"t\":1700000000123,\"bucket\":\"b\",\"stream\":\"s\",\"enc\":"
+         "\"base64\"},"
+         "\"data\":\"YWI=\"}"},
+    };
+    for (size_t i = 0; i < IOR_LEN(cases); i++) {
+        struct event_out e = event_of(cases[i].payload, cases[i].json);
+        struct ior_buf out;
+        ior_buf_init(&out);
+        render_event_at(&out, &e, false, place);
+        assert_true(ior_slice_eq(ior_buf_slice(&out), ior_slice_str(cases[i].want)));
+        assert_true(out.size_bytes <= render_event_bytes_max(&e, place));
+        ior_buf_clear(&out);
+        e.id = e.time_ms = UINT64_MAX;
+        render_event_at(&out, &e, false, place);
+        assert_true(out.size_bytes <= render_event_bytes_max(&e, place));
+        ior_buf_done(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_events_keep_their_bytes),
-        cmocka_unit_test(one_line_has_no_breaks),
-        cmocka_unit_test(binary_events_are_base64),
-        cmocka_unit_test(great_numbers_are_whole),
+        cmocka_unit_test(json_events_keep_their_bytes), cmocka_unit_test(one_line_has_no_breaks),
+        cmocka_unit_test(binary_events_are_base64),     cmocka_unit_test(great_numbers_are_whole),
+        cmocka_unit_test(events_with_their_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

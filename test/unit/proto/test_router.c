@@ -118,12 +118,26 @@ static void wrong_methods_are_told(void **state)
         {"/streams/b/s", METHOD_OTHER, "GET, HEAD, POST, DELETE"},
         {"/streams/b", METHOD_POST, "GET, HEAD"},
         {"/streams/b/s/1", METHOD_POST, "GET, HEAD"},
+        {"/listen", METHOD_DELETE, "GET, POST"},
+        {"/listen", METHOD_HEAD, "GET, POST"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct found f = find(cases[i].method, cases[i].path);
         assert_int_equal(f.result, ROUTE_WRONG_METHOD);
         assert_string_equal(f.allow, cases[i].allow);
     }
+}
+
+/* What: a HEAD leads to the row of the GET, but not where that one is LIVE. */
+static void heads(void **state)
+{
+    (void)state;
+#define R(method, path, perm, scope, types, handler)                                               \
+    if (METHOD_##method == METHOD_GET && TYPES_##types != TYPES_LIVE)                              \
+        check_row(METHOD_HEAD, path, perm, SCOPE_##scope, TYPES_##types, handler);
+#include "proto/http/routes.def"
+#undef R
+    assert_int_equal(find(METHOD_HEAD, "/listen").result, ROUTE_WRONG_METHOD);
 }
 
 int main(void)
@@ -133,6 +147,7 @@ int main(void)
         cmocka_unit_test(parameters_are_raw),
         cmocka_unit_test(other_paths_are_unknown),
         cmocka_unit_test(wrong_methods_are_told),
+        cmocka_unit_test(heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
