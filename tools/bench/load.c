@@ -40,7 +40,7 @@
 
 enum {
     CONNECTIONS_MAX = 10000,
-    STREAMS_MAX = 1024,
+    STREAMS_MAX = 1000000,
     HEADERS_BYTES_MAX = 16 * 1024,
     BODY_BYTES_MAX = 64 * 1024 * 1024,
     ANSWER_BYTES_MAX = 64 * 1024, /* per connection; an answer must fit */
@@ -212,9 +212,11 @@ static void build_requests(void)
         char name[2048];
         number_name(name, sizeof name, opt.mode == MODE_XADD ? opt.key : opt.path, i);
         struct request *r = &requests[i];
-        r->data = alloc(HEAD_BYTES_MAX + body_bytes + tail_bytes);
-        int n = format_head(r->data, HEAD_BYTES_MAX, name);
+        char head[HEAD_BYTES_MAX];
+        int n = format_head(head, sizeof head, name);
         if (n < 0 || n >= HEAD_BYTES_MAX) die(2, "the request head is too long");
+        r->data = alloc((size_t)n + body_bytes + tail_bytes);
+        memcpy(r->data, head, (size_t)n);
         if (body_bytes > 0) memcpy(r->data + n, opt.body, body_bytes);
         memcpy(r->data + (size_t)n + body_bytes, "\r\n", tail_bytes);
         r->size_bytes = (size_t)n + body_bytes + tail_bytes;

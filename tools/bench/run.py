@@ -24,6 +24,7 @@ import tempfile
 import time
 
 import report
+import store
 from servers import CannotRun, Node, Redis, Wrong, end, end_all, last_lines, spawn
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -35,7 +36,7 @@ GIB = 1 << 30
 DATA_BYTES_MAX = 2 * GIB  # a server that has taken this much is replaced by a fresh one
 FREE_BYTES_MIN = 12 * GIB
 EVENT_OVERHEAD_BYTES = 128
-BENCH_SETTINGS = {"memory.tail": "8GB"}
+BENCH_SETTINGS = {}
 
 
 def post_row(connections, target, goal):
@@ -55,7 +56,7 @@ ROWS = [
      "better": "more", "title": "durable ingest of 4 KiB, 64 conn", "target": 100, "goal": None},
     {"name": "idle", "kind": "idle", "unit": "MB", "better": "less", "title": "RssAnon, idle, no streams",
      "target": 20, "goal": None},
-]
+] + store.ROWS
 
 
 def make_body(size_bytes):
@@ -118,7 +119,10 @@ class Bench:
 
     def measure(self, *options):
         """A run in which every request has to be acknowledged."""
-        code, result, errors = self.run_load(*options)
+        return self.measure_for(self.seconds, *options)
+
+    def measure_for(self, seconds, *options):
+        code, result, errors = self.run_load(*options, seconds=seconds)
         if code != 0 or result["acked_total"] != result["sent_total"] or result["acked"] == 0:
             raise Wrong("not every request was acknowledged: %s %s" % (errors.strip(), result))
         result["figure"] = result["rate"]
@@ -257,7 +261,12 @@ def play_idle(bench, row):
     return [("iorio", rounds)]
 
 
-PLAYS = {"post": play_append, "ingest": play_append, "get": play_get, "idle": play_idle}
+def store_play(bench, row):
+    return store.PLAYS[row["kind"]](bench, row, make_body)
+
+
+PLAYS = {"post": play_append, "ingest": play_append, "get": play_get, "idle": play_idle,
+         **{kind: store_play for kind in store.PLAYS}}
 
 
 def compile_load(work):

@@ -117,7 +117,8 @@ class Node(Server):
         self.data = os.path.join(folder, "data")
         self.pid = 0
         self.token = None
-        conf = os.path.join(folder, "iorio.conf")
+        self.binary = binary
+        self.conf = conf = os.path.join(folder, "iorio.conf")
         settings = {"http.port": "0", "http.bind": "127.0.0.1", "paths.data": self.data,
                     "log.level": "warning", **settings}
         with open(conf, "w") as out:
