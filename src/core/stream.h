@@ -5,8 +5,9 @@
  * the catalog has it (core/load.h brings it back).
  * Which ids are where:  low <= ids kept <= high <= reserved
  *   saved: up to it, in the catalog or in chunks     first: from it on, in memory
- * so first <= saved + 1; below first there is only the disk. While the checkpoint has the
- * stream (taken), entries stay where they are, even those below low. */
+ * so first <= saved + 1, or what lies between them is trimmed (first <= low); what is kept
+ * below first is only on the disk. While the checkpoint has the stream (taken), entries stay
+ * where they are, even those below low. */
 #pragma once
 
 #include "base/blob.h"
