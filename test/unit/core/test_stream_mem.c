@@ -365,13 +365,14 @@ static void history_of_a_taken_stream(void **state)
     struct stream *other = add("b");
     push(other, 4, 100);
     stream_take(other);
+    push(other, 1, 100); /* so it must stay */
     memory.history_bytes_max = stream_row_cost(s) * 2;
     give_back(other, 4);
     assert_int_equal(s->first, 1);
     give_back(s, UINT64_MAX);
     assert_int_equal(s->first, 1);
-    push(other, 1, 100);
     stream_take(other);
+    push(other, 1, 100);
     give_back(other, 5);
     assert_int_equal(s->first, 5);
     assert_true(memory.history_bytes <= memory.history_bytes_max);
