@@ -1,5 +1,5 @@
-/* test/unit/base/test_ring.c - the intrusive ring. Order is read off by numbers; both directions must
- * agree at any time. */
+/* test/unit/base/test_ring.c - the intrusive ring. Order is read off by numbers; both directions
+ * must agree at any time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -366,8 +366,8 @@ static void restore_from_snap(void)
     assert_int_equal(meta_start(meta, &jr.why), IOR_OK);
 }
 
-/* What: a snapshot waits for what was proposed before it, holds every fact as it is then and not those
- * that were unset, and gives them back; with nothing new since the last one it is empty. */
+/* What: a snapshot waits for what was proposed before it, holds every fact as it is then and not
+ * those that were unset, and gives them back; with nothing new since the last one it is empty. */
 static void snapshots_hold_all_facts(void **state)
 {
     (void)state;

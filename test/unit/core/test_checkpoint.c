@@ -132,9 +132,9 @@ static void same_before_and_after(void)
     ior_buf_done(&before);
 }
 
-/* What: after a checkpoint, with streams out of memory, after a restart and after a second round the
- * node shows what it showed before: small streams, chunks, events larger than a chunk, batches that
- * a truncation cut, deleted and re-created streams, names of 1,024 bytes, several buckets. */
+/* What: after a checkpoint, with streams out of memory, after a restart and after a second round
+ * the node shows what it showed before: small streams, chunks, events larger than a chunk, batches
+ * that a truncation cut, deleted and re-created streams, names of 1,024 bytes, several buckets. */
 static void everything_reads_the_same(void **state)
 {
     (void)state;
@@ -209,8 +209,8 @@ static void segments_are_released(void **state)
     ior_buf_done(&before);
 }
 
-/* What: when the journal is larger than journal_bytes_max appends are refused with a clear error, and
- * taken again after a round; the reads go on. */
+/* What: when the journal is larger than journal_bytes_max appends are refused with a clear error,
+ * and taken again after a round; the reads go on. */
 static void a_large_journal_refuses_appends(void **state)
 {
     (void)state;
@@ -240,8 +240,8 @@ static void a_large_journal_refuses_appends(void **state)
     assert_int_equal(put_batch(&rig, "b", "s", 1, 1000, 'x', NULL), high + 1);
 }
 
-/* What: a round is due when memory.tail is half full, and a minute after the last one when something
- * changed; after one that failed not before a second has passed. */
+/* What: a round is due when memory.tail is half full, and a minute after the last one when
+ * something changed; after one that failed not before a second has passed. */
 static void when_a_round_is_due(void **state)
 {
     (void)state;
@@ -275,8 +275,8 @@ static void when_a_round_is_due(void **state)
     assert_true(put_batch(&rig, "b", "s", 1, 1000, 'x', NULL) > 0);
 }
 
-/* What: a replay of more than memory.tail holds saves on the way, so its memory stays in bounds, and
- * everything is there; also when the start is repeated, and when rounds follow. */
+/* What: a replay of more than memory.tail holds saves on the way, so its memory stays in bounds,
+ * and everything is there; also when the start is repeated, and when rounds follow. */
 static void small_memory_at_replay(void **state)
 {
     (void)state;
@@ -544,8 +544,8 @@ static unsigned fails_at_each(enum ior_err err, bool on, bool restart)
     }
 }
 
-/* What: a full disk at the n-th operation, once or from then on: the round fails or is done, nothing
- * is lost, and when there is room again the next round succeeds. */
+/* What: a full disk at the n-th operation, once or from then on: the round fails or is done,
+ * nothing is lost, and when there is room again the next round succeeds. */
 static void no_room_at_each_operation(void **state)
 {
     (void)state;

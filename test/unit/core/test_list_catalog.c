@@ -72,8 +72,8 @@ static void expect_buckets(const char *want)
     expect_list(NULL, "", "", 0, want);
 }
 
-/* What: names in memory and names in the catalog are one sorted list; a name that is in both is there
- * once, with what memory says. */
+/* What: names in memory and names in the catalog are one sorted list; a name that is in both is
+ * there once, with what memory says. */
 static void memory_and_catalog_are_one_list(void **state)
 {
     (void)state;
@@ -91,8 +91,8 @@ static void memory_and_catalog_are_one_list(void **state)
     expect_list("c", "", "", 0, "");
 }
 
-/* What: a name that was deleted is in no list: deleted in memory only, deleted and saved, deleted and
- * out of memory; and is there again when something is appended. */
+/* What: a name that was deleted is in no list: deleted in memory only, deleted and saved, deleted
+ * and out of memory; and is there again when something is appended. */
 static void deleted_names_are_hidden(void **state)
 {
     (void)state;
@@ -116,7 +116,8 @@ static void deleted_names_are_hidden(void **state)
     expect_list("b", "", "", 0, "a:1-1/1/5 b:4-3/0/0");
 }
 
-/* What: many deleted names in memory between those that the catalog has do not cut the list short. */
+/* What: many deleted names in memory between those that the catalog has do not cut the list short.
+ */
 static void many_deleted_names_between(void **state)
 {
     (void)state;

@@ -98,8 +98,8 @@ static void cold_streams_are_found(void **state)
     assert_int_equal(rig_put(&rig, "b", "s", "1"), 5); /* ids go on after a delete */
 }
 
-/* What: a key that came with an append is known after its stream came back from the catalog: the same
- * body gets the first answer, another one is refused. */
+/* What: a key that came with an append is known after its stream came back from the catalog: the
+ * same body gets the first answer, another one is refused. */
 static void keys_come_back(void **state)
 {
     (void)state;
@@ -155,8 +155,8 @@ static void the_order_is_kept(void **state)
     assert_int_equal(row.high, 6);
 }
 
-/* What: several names are looked up at once, and each is answered when its own look-up is; names that
- * the catalog does not know are empty for readers, and made by the first append. */
+/* What: several names are looked up at once, and each is answered when its own look-up is; names
+ * that the catalog does not know are empty for readers, and made by the first append. */
 static void several_names_at_once(void **state)
 {
     (void)state;
@@ -259,8 +259,8 @@ static void write_row(uint64_t uid, struct ior_slice value)
     assert_int_equal(kv_write_commit(w), IOR_OK);
 }
 
-/* What: a row that cannot be read is CORRUPT for all who wait, never "not there": an append does not
- * make the stream anew. The next try looks again, and works when the row is sound. */
+/* What: a row that cannot be read is CORRUPT for all who wait, never "not there": an append does
+ * not make the stream anew. The next try looks again, and works when the row is sound. */
 static void a_damaged_row_is_an_error(void **state)
 {
     (void)state;
@@ -297,8 +297,8 @@ static void a_damaged_row_is_an_error(void **state)
     assert_int_equal(in_memory(&rig, "b", "s")->uid, uid);
 }
 
-/* What: on the real catalog, when all its readers are taken, the look-up is BUSY, and so are those who wait;
- * when they are back the next try works. */
+/* What: on the real catalog, when all its readers are taken, the look-up is BUSY, and so are those
+ * who wait; when they are back the next try works. */
 static void no_reader_is_busy(void **state)
 {
     (void)state;
@@ -314,8 +314,7 @@ static void no_reader_is_busy(void **state)
     rig.params.ring_size = 1;
     rig_open(&rig);
     put_cold("s", 2);
-    while (count < READERS &&
-           fetch_reader_take(rig.node->fetch, &readers[count]) == IOR_OK)
+    while (count < READERS && fetch_reader_take(rig.node->fetch, &readers[count]) == IOR_OK)
         count++;
     rig_post(&rig, &p, "b", "s", "3");
     rig_settle(&rig);
@@ -352,8 +351,7 @@ static void ask(struct msg *m)
 {
     struct asker *a = IOR_CONTAINER(m, struct asker, msg);
     uint64_t hash = 0;
-    struct vnode *vn =
-        node_route(rig.node, ior_slice_str("b"), ior_slice_str(a->name), &hash);
+    struct vnode *vn = node_route(rig.node, ior_slice_str("b"), ior_slice_str(a->name), &hash);
     struct found f = vnode_find(vn, m, ior_slice_str("b"), ior_slice_str(a->name), hash);
     if (f.parked) return;
     a->found = f.stream;
@@ -375,8 +373,8 @@ static void ask_all(const char *name)
     for (unsigned i = 0; i < ASKERS; i++) assert_int_equal(askers[i].place, i + 1);
 }
 
-/* What: those who wait are run 64 at a time; when the stream leaves memory between two such visits it
- * is looked up again for the rest: nobody is told that it was never there. */
+/* What: those who wait are run 64 at a time; when the stream leaves memory between two such visits
+ * it is looked up again for the rest: nobody is told that it was never there. */
 static void it_leaves_while_they_wait(void **state)
 {
     (void)state;
@@ -424,8 +422,8 @@ static void spy(struct msg *m)
     if (!spy_stops) strand_post_completion(&vn->strand, m);
 }
 
-/* What: streams that leave memory in the first of several visits of a give back are looked for in the
- * catalog from that moment on. */
+/* What: streams that leave memory in the first of several visits of a give back are looked for in
+ * the catalog from that moment on. */
 static void leaving_in_the_first_give_back(void **state)
 {
     (void)state;

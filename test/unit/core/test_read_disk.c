@@ -1,6 +1,6 @@
-/* test/unit/core/test_read_disk.c - reads of saved events: over the borders of chunks, small streams,
- * history and tail; while retention removes them; when the disk is damaged or busy. The payload of
- * an event is its id as text. */
+/* test/unit/core/test_read_disk.c - reads of saved events: over the borders of chunks, small
+ * streams, history and tail; while retention removes them; when the disk is damaged or busy. The
+ * payload of an event is its id as text. */
 #include "base/limits.h"
 #include "base/log.h"
 #include "rt/rand.h"
@@ -77,8 +77,7 @@ static void expect_naive(const char *stream, enum read_from how, uint64_t from, 
     uint64_t first = low;
     uint64_t last = to < high ? to : high;
     if (how == READ_FROM_ID && from > first) first = from;
-    if (how == READ_FROM_END && high + 1 > from && high + 1 - from > first)
-        first = high + 1 - from;
+    if (how == READ_FROM_END && high + 1 > from && high + 1 - from > first) first = high + 1 - from;
     if (how == READ_LAST && last + 1 > limit && last + 1 - limit > first) first = last + 1 - limit;
     if (first > last || limit == 0) {
         expect_walk(stream, how, from, to, limit, 1, 0);
@@ -107,13 +106,14 @@ static void expect_borders(const char *stream, const uint64_t *borders, size_t c
     }
 }
 
-/* What: a stream whose events are in several chunks, of different checkpoints, in the history and in
- * the tail, and whose first are trimmed: every question gives the same as a search over ids. */
+/* What: a stream whose events are in several chunks, of different checkpoints, in the history and
+ * in the tail, and whose first are trimmed: every question gives the same as a search over ids. */
 static void over_all_borders(void **state)
 {
     (void)state;
-    static const uint64_t borders[] = {0,   1,   29,  30,  31,  64,  65,  99,  100, 101, 128, 129,
-                                       192, 193, 289, 296, 297, 300, 301, 310, 311, UINT64_MAX - 1};
+    static const uint64_t borders[] = {
+        0,   1,   29,  30,  31,  64,  65,  99,  100, 101, 128,
+        129, 192, 193, 289, 296, 297, 300, 301, 310, 311, UINT64_MAX - 1};
     put_to("s", 100);
     checkpoint_ok(&rig);
     put_to("s", 300);
@@ -353,8 +353,8 @@ static void a_file_that_was_removed(void **state)
     expect_walk("s", READ_FROM_ID, 1, UINT64_MAX, 1000, 311, 320);
 }
 
-/* What: a byte that changed in a chunk is an error for the events behind it; those in front of it are
- * given. */
+/* What: a byte that changed in a chunk is an error for the events behind it; those in front of it
+ * are given. */
 static void a_byte_that_changed(void **state)
 {
     (void)state;
@@ -420,16 +420,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(over_all_borders),
-        TEST(over_the_borders_of_small_streams),
-        TEST(agrees_with_a_naive_search),
-        TEST(large_events_end_a_visit),
-        TEST(truncated_on_the_way),
-        TEST(deleted_on_the_way),
-        TEST(truncated_between_visits),
-        TEST(a_file_that_was_removed),
-        TEST(a_byte_that_changed),
-        TEST(a_full_queue_is_busy),
+        TEST(over_all_borders),           TEST(over_the_borders_of_small_streams),
+        TEST(agrees_with_a_naive_search), TEST(large_events_end_a_visit),
+        TEST(truncated_on_the_way),       TEST(deleted_on_the_way),
+        TEST(truncated_between_visits),   TEST(a_file_that_was_removed),
+        TEST(a_byte_that_changed),        TEST(a_full_queue_is_busy),
         TEST(an_error_of_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,9 +28,8 @@ static int set_up(void **state)
 {
     (void)state;
     limits = (struct dedupe_limits){.window_ms = 1000, .bytes_max = 1 << 20};
-    memory = (struct stream_memory){.history_bytes_max = 1 << 20,
-                                    .history_items_max = 4,
-                                    .history_stream_bytes_max = 1 << 20};
+    memory = (struct stream_memory){
+        .history_bytes_max = 1 << 20, .history_items_max = 4, .history_stream_bytes_max = 1 << 20};
     next_index = 1;
     stream_table_init(&table, &limits, &memory);
     return 0;
@@ -64,9 +63,9 @@ static struct stream *find(const char *name)
 static struct stream *add(const char *name)
 {
     struct stream *s = NULL;
-    assert_int_equal(stream_add(&table, ior_slice_str("b"), ior_slice_str(name), hash_of(name),
-                                next_index, &s),
-                     IOR_OK);
+    assert_int_equal(
+        stream_add(&table, ior_slice_str("b"), ior_slice_str(name), hash_of(name), next_index, &s),
+        IOR_OK);
     stream_commit(&table, s);
     return s;
 }
@@ -316,8 +315,8 @@ static void history_has_limits(void **state)
     assert_int_equal(s->first, 8);
 }
 
-/* What: when memory.history is full the histories go that were there first, then the rows of streams
- * that nobody used for the longest time; what is not saved stays. */
+/* What: when memory.history is full the histories go that were there first, then the rows of
+ * streams that nobody used for the longest time; what is not saved stays. */
 static void pressure_takes_the_oldest(void **state)
 {
     (void)state;

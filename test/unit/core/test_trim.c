@@ -46,9 +46,9 @@ static struct append *append_submit(uint64_t first, size_t count, unsigned *done
     assert_true(count <= 64);
     for (size_t i = 0; i < count; i++)
         in[i] = (struct event_in){ior_slice(text, size_of(first + i)), false};
-    assert_int_equal(append_new(ior_slice_str("b"), ior_slice_str("s"), in, count,
-                                ior_slice(NULL, 0), &a),
-                     IOR_OK);
+    assert_int_equal(
+        append_new(ior_slice_str("b"), ior_slice_str("s"), in, count, ior_slice(NULL, 0), &a),
+        IOR_OK);
     a->user_ptr = done;
     assert_int_equal(iorio_append(rig.node, a, on_saved_done), IOR_OK);
     return a;
@@ -137,8 +137,8 @@ static void from_a_small_stream(void **state)
     expect_row(13, 12);
 }
 
-/* What: events that are on their way when they are truncated: part of a batch, all of it, the disk's
- * too; each is answered when what it was judged by is committed. */
+/* What: events that are on their way when they are truncated: part of a batch, all of it, the
+ * disk's too; each is answered when what it was judged by is committed. */
 static void events_in_flight(void **state)
 {
     (void)state;
@@ -244,7 +244,8 @@ static void the_chunks_go_meanwhile(void **state)
     expect_row(221, 300);
 }
 
-/* What: when the disk pool's queue is full a truncation that needs it is BUSY and changes nothing. */
+/* What: when the disk pool's queue is full a truncation that needs it is BUSY and changes nothing.
+ */
 static void a_full_queue_is_busy(void **state)
 {
     (void)state;
@@ -325,8 +326,8 @@ static void one_storm(void)
     }
 }
 
-/* What: 400 times several appends, truncations and deletions at once, with rounds of checkpoints and
- * evictions in between and power cuts at times: low never goes back, the bytes are those of the
+/* What: 400 times several appends, truncations and deletions at once, with rounds of checkpoints
+ * and evictions in between and power cuts at times: low never goes back, the bytes are those of the
  * events that are kept, and of those all are there. */
 static void any_order(void **state)
 {

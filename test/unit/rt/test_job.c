@@ -189,8 +189,8 @@ static void many_in_a_row(void **state)
 
 enum { THREADS = 4, LOADS = 200 };
 
-/* What: as many jobs are worked on at a time as there are threads; none waits for a slow one while a
- * thread is free, and every one of many is worked and done once. */
+/* What: as many jobs are worked on at a time as there are threads; none waits for a slow one while
+ * a thread is free, and every one of many is worked and done once. */
 static void several_threads(void **state)
 {
     (void)state;

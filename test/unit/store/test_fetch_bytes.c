@@ -1,5 +1,5 @@
-/* test/unit/store/test_fetch_bytes.c - the payload bytes of a range of saved events, against adding up
- * the sizes of the events that were written. */
+/* test/unit/store/test_fetch_bytes.c - the payload bytes of a range of saved events, against adding
+ * up the sizes of the events that were written. */
 #include "fetch_rig.h"
 
 static uint64_t sum_of(uint64_t from, uint64_t to)
@@ -65,8 +65,8 @@ static void many_events(void **state)
     expect_sum(399, 402);
 }
 
-/* What: of chunks that lie in the range whole no byte is read: they may even be damaged; of those at
- * its ends the file is needed. */
+/* What: of chunks that lie in the range whole no byte is read: they may even be damaged; of those
+ * at its ends the file is needed. */
 static void whole_chunks_are_not_read(void **state)
 {
     (void)state;
