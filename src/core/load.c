@@ -2,6 +2,7 @@
  * Happy path: the first message that wants the stream makes a load and gives it to the disk
  * pool; others for the same name join it; its answer comes back into the strand, the stream
  * enters the table (or is known not to be there), and the messages run from their start.
+ * A stream that came may push others out: memory.history bounds them.
  * They run DRAIN_MAX at a time. Between two such visits the stream may leave memory again, or be
  * made, saved and leave: then it is looked up anew for the rest.
  * Failure modes: a look-up that fails is answered to those who wait for it, and tried again by
@@ -190,6 +191,7 @@ static void drain(struct msg *m)
         waiting->run(waiting);
     }
     vn->answered = NULL;
+    stream_table_relieve(&vn->streams);
     if (!ior_queue_empty(&l->parked)) {
         strand_post_completion(&vn->strand, &l->msg);
         return;

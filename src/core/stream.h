@@ -151,6 +151,9 @@ void stream_take(struct stream *s);
 /* saved_to: ids up to it are saved now, and of them only history stays; UINT64_MAX: the
  * checkpoint came to nothing. */
 void stream_give_back(struct stream_table *t, struct stream *s, uint64_t saved_to);
+/* While memory.history is more than full: histories go, then streams that can, the oldest and
+ * those that were not used for the longest time first. A bounded number. */
+void stream_table_relieve(struct stream_table *t);
 /* Streams that nobody used since then leave memory; so many are looked at. */
 void stream_table_sweep(struct stream_table *t, uint64_t before_us, size_t max);
 

@@ -194,7 +194,7 @@ static struct stream *stream_of_used(struct ior_ring *r)
     return IOR_CONTAINER(r, struct stream, used);
 }
 
-static void relieve(struct stream_table *t)
+void stream_table_relieve(struct stream_table *t)
 {
     for (unsigned i = 0; i < PRESSED_MAX && pressed(t->memory); i++) {
         if (ior_ring_empty(&t->history)) break;
@@ -242,7 +242,7 @@ void stream_give_back(struct stream_table *t, struct stream *s, uint64_t saved_t
     uint64_t from = history_from(t->memory, s);
     release_below(t, s, from > s->low ? from : s->low);
     into_history(t, s);
-    relieve(t);
+    stream_table_relieve(t);
 }
 
 void stream_table_sweep(struct stream_table *t, uint64_t before_us, size_t max)

@@ -296,7 +296,7 @@ static void one_question(void)
     for (int i = 0; i < 2; i++) {
         const char *from =
             of_buckets ? buckets[rand_below(&rnd, BUCKETS)] : names[rand_below(&rnd, NAMES)];
-        strcpy(text[i], from);
+        memcpy(text[i], from, strlen(from) + 1); /* names have the same room */
         if (rand_below(&rnd, 2) == 0) text[i][rand_below(&rnd, strlen(from) + 1)] = 0;
         if (rand_below(&rnd, 3) == 0) text[i][0] = 0;
     }

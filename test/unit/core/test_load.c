@@ -388,7 +388,32 @@ static void it_leaves_while_they_wait(void **state)
     assert_int_equal(rig.node->vnodes[0].loads.count, 0);
 }
 
-/* What: the same for a name that nobody knows: each is told so, in order. */
+/* What: a walk over more streams than memory.history has room for stays inside of it: those that were
+ * used before leave while the next ones come. */
+static void walks_stay_in_memory_history(void **state)
+{
+    (void)state;
+    enum { STREAMS = 500, ROWS_IN_ROOM = 20 };
+    char name[16];
+    for (unsigned i = 0; i < STREAMS; i++) {
+        snprintf(name, sizeof name, "s%03u", i);
+        rig_put(&rig, "b", name, "1");
+    }
+    checkpoint_ok(&rig);
+    const uint64_t room = ROWS_IN_ROOM * stream_row_cost(in_memory(&rig, "b", "s000"));
+    rig_close(&rig);
+    rig.params.history_bytes_max = room;
+    rig_open(&rig);
+    for (unsigned i = 0; i < 2 * STREAMS; i++) {
+        snprintf(name, sizeof name, "s%03u", i % STREAMS);
+        assert_int_equal(high_of(&rig, "b", name), 1);
+        assert_true(rig.node->memory.history_bytes <= room);
+    }
+    assert_int_equal(rig.node->memory.streams, ROWS_IN_ROOM);
+    assert_int_equal(rig_put(&rig, "b", "s000", "2"), 2);
+}
+
+/* What: many who wait for a name that nobody knows: each is told so, in order. */
 static void many_wait_for_nothing(void **state)
 {
     (void)state;
@@ -469,6 +494,7 @@ int main(void)
         TEST(no_reader_is_busy),
         TEST(it_leaves_while_they_wait),
         TEST(many_wait_for_nothing),
+        TEST(walks_stay_in_memory_history),
         TEST(leaving_in_the_first_give_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
