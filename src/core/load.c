@@ -171,8 +171,10 @@ static bool look_up_again(struct load *l)
     if (!l->visited || l->err != IOR_OK) return false;
     if (stream_find(t, bucket_of(l), stream_of(l), l->hash) != NULL) return false;
     l->visited = false;
-    l->err = job_submit(l->vn->node->params.disk_jobs, &l->job);
-    return l->err == IOR_OK;
+    enum ior_err err = job_submit(l->vn->node->params.disk_jobs, &l->job);
+    if (err == IOR_OK) return true; /* err is the other thread's from here on */
+    l->err = err;
+    return false;
 }
 
 static void drain(struct msg *m)
