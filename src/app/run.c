@@ -25,6 +25,8 @@
 #include "rt/loop.h"
 #include "store/journal_thread.h"
 
+/* A load has up to STRAND_QUEUE_MAX messages that wait, and a turn takes 8 of them at least. */
+enum { DISK_ANSWER_TURNS = 512 };
 enum { DRAIN_MS = 2500, CUT_MS = 300, STEP_MS = 5 };
 
 struct run {
@@ -34,6 +36,7 @@ struct run {
     struct datadir_lock lock;
     struct disk *disk;
     struct job_queue *disk_jobs;
+    bool disk_jobs_stopped;
     unsigned worker_count;
     struct worker *workers;
     struct worker **worker_ptrs;
@@ -132,7 +135,7 @@ static enum ior_err disk_start(struct run *r)
 
 static void disk_stop(struct run *r)
 {
-    job_queue_stop(r->disk_jobs); /* nothing waits any more */
+    if (!r->disk_jobs_stopped) job_queue_stop(r->disk_jobs); /* a start that failed */
     job_queue_free(r->disk_jobs);
     disk_free(r->disk);
 }
@@ -334,6 +337,21 @@ static void journal_stop_threads(struct run *r)
     for (int i = 0; i < 4; i++) each_worker(r, do_nothing);
 }
 
+static enum ior_err disk_jobs_start(struct run *r)
+{
+    (void)r; /* disk_start() made them: the node's start wants them */
+    return IOR_OK;
+}
+
+/* Reads and lists whose client is gone may still be there: while the workers can take the answers.
+ * Then no thread but theirs knows the workers, and nobody waits in a vnode. */
+static void disk_jobs_stop(struct run *r)
+{
+    job_queue_stop(r->disk_jobs);
+    r->disk_jobs_stopped = true;
+    for (int i = 0; i < DISK_ANSWER_TURNS; i++) each_worker(r, do_nothing);
+}
+
 static enum ior_err checkpoint_start_thread(struct run *r)
 {
     enum ior_err err = checkpoint_thread_start(r->node->checkpoint, &r->checkpoint_thread);
@@ -506,6 +524,7 @@ static const struct stage stages[] = {
     {"http", http_start, http_stop},
     {"threads", threads_start, threads_stop},
     {"journal", journal_start_threads, journal_stop_threads},
+    {"disk jobs", disk_jobs_start, disk_jobs_stop},
     {"checkpoint", checkpoint_start_thread, checkpoint_stop_thread},
     {"crypto", crypto_start, crypto_stop},
     {"users", users_start, NULL},

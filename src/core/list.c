@@ -55,8 +55,10 @@ static void finish(struct list *l)
 {
     l->job.work = merge;
     l->job.done = merged;
-    l->err = job_submit(l->node->params.disk_jobs, &l->job);
-    if (l->err != IOR_OK) end(l);
+    enum ior_err err = job_submit(l->node->params.disk_jobs, &l->job);
+    if (err == IOR_OK) return; /* from here on the list is the other thread's */
+    l->err = err;
+    end(l);
 }
 
 bool list_add(struct list *l, struct list_name **rows, size_t *count, size_t *room,

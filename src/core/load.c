@@ -2,6 +2,9 @@
  * Happy path: the first message that wants the stream makes a load and gives it to the disk
  * pool; others for the same name join it; its answer comes back into the strand, the stream
  * enters the table (or is known not to be there), and the messages run from their start.
+ * A stream that came may push others out: memory.history bounds them.
+ * They run DRAIN_MAX at a time. Between two such visits the stream may leave memory again, or be
+ * made, saved and leave: then it is looked up anew for the rest.
  * Failure modes: a look-up that fails is answered to those who wait for it, and tried again by
  * the next that asks. A queue that is full is BUSY. */
 #include "core/load.h"
@@ -30,7 +33,7 @@ struct load {
     struct ior_queue parked;
     struct fetch_row *row; /* NULL: the catalog does not know it */
     enum ior_err err;
-    bool entered; /* its row is in the table */
+    bool visited; /* some of those who waited have run */
     uint8_t bucket_bytes;
     uint16_t stream_bytes;
     uint8_t names[];
@@ -150,21 +153,38 @@ static void look_up(struct job *j)
 
 /* ---- back in the strand ---- */
 
+static void enter_row(struct load *l)
+{
+    struct stream *s = NULL;
+    l->err = enter(l->vn, l->row, &s);
+    if (l->err != IOR_OK)
+        LOG_ERROR("catalog", "row refused", "err=%s partition=%u uid=%016llx", ior_err_name(l->err),
+                  l->vn->partition, (unsigned long long)l->row->row.uid);
+    fetch_row_free(l->row);
+    l->row = NULL;
+}
+
+/* Not in memory, and what the catalog said may be of yesterday. True: it is asked again. */
+static bool look_up_again(struct load *l)
+{
+    struct stream_table *t = &l->vn->streams;
+    if (!l->visited || l->err != IOR_OK) return false;
+    if (stream_find(t, bucket_of(l), stream_of(l), l->hash) != NULL) return false;
+    l->visited = false;
+    enum ior_err err = job_submit(l->vn->node->params.disk_jobs, &l->job);
+    if (err == IOR_OK) return true; /* err is the other thread's from here on */
+    l->err = err;
+    return false;
+}
+
 static void drain(struct msg *m)
 {
     struct load *l = IOR_CONTAINER(m, struct load, msg);
     struct vnode *vn = l->vn;
     IOR_ASSERT(strand_inside(&vn->strand) && vn->answered == NULL);
-    if (l->row != NULL && !l->entered) {
-        struct stream *s = NULL;
-        l->err = enter(vn, l->row, &s);
-        l->entered = true;
-        if (l->err != IOR_OK)
-            LOG_ERROR("catalog", "row refused", "err=%s partition=%u uid=%016llx",
-                      ior_err_name(l->err), vn->partition, (unsigned long long)l->row->row.uid);
-        fetch_row_free(l->row);
-        l->row = NULL;
-    }
+    if (look_up_again(l)) return;
+    if (l->row != NULL) enter_row(l);
+    l->visited = true;
     vn->answered = l;
     struct ior_link *link;
     for (unsigned n = 0; n < DRAIN_MAX && (link = ior_queue_pop(&l->parked)) != NULL; n++) {
@@ -173,6 +193,7 @@ static void drain(struct msg *m)
         waiting->run(waiting);
     }
     vn->answered = NULL;
+    stream_table_relieve(&vn->streams);
     if (!ior_queue_empty(&l->parked)) {
         strand_post_completion(&vn->strand, &l->msg);
         return;

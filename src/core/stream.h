@@ -5,8 +5,9 @@
  * the catalog has it (core/load.h brings it back).
  * Which ids are where:  low <= ids kept <= high <= reserved
  *   saved: up to it, in the catalog or in chunks     first: from it on, in memory
- * so first <= saved + 1; below first there is only the disk. While the checkpoint has the
- * stream (taken), entries stay where they are, even those below low. */
+ * so first <= saved + 1, or what lies between them is trimmed (first <= low); what is kept
+ * below first is only on the disk. While the checkpoint has the stream (taken), entries stay
+ * where they are, even those below low. */
 #pragma once
 
 #include "base/blob.h"
@@ -163,6 +164,9 @@ void stream_take(struct stream *s);
 /* saved_to: ids up to it are saved now, and of them only history stays; UINT64_MAX: the
  * checkpoint came to nothing. */
 void stream_give_back(struct stream_table *t, struct stream *s, uint64_t saved_to);
+/* While memory.history is more than full: histories go, then streams that can, the oldest and
+ * those that were not used for the longest time first. A bounded number. */
+void stream_table_relieve(struct stream_table *t);
 /* Streams that nobody used since then leave memory; so many are looked at. */
 void stream_table_sweep(struct stream_table *t, uint64_t before_us, size_t max);
 

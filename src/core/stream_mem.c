@@ -213,7 +213,7 @@ static struct stream *stream_of_used(struct ior_ring *r)
     return IOR_CONTAINER(r, struct stream, used);
 }
 
-static void relieve(struct stream_table *t)
+void stream_table_relieve(struct stream_table *t)
 {
     for (unsigned i = 0; i < PRESSED_MAX && pressed(t->memory); i++) {
         if (ior_ring_empty(&t->history)) break;
@@ -232,6 +232,13 @@ static void relieve(struct stream_table *t)
     }
 }
 
+/* Pressure may have taken it out while the events could not go. */
+static void into_history(struct stream_table *t, struct stream *s)
+{
+    if (s->first <= s->saved && s->history.next == NULL)
+        ior_ring_add_last(&t->history, &s->history);
+}
+
 void stream_give_back(struct stream_table *t, struct stream *s, uint64_t saved_to)
 {
     IOR_ASSERT(s->taken);
@@ -241,6 +248,7 @@ void stream_give_back(struct stream_table *t, struct stream *s, uint64_t saved_t
     if (saved_to == UINT64_MAX) {
         if (s->dirty.next == NULL) ior_ring_add_last(&t->dirty, &s->dirty);
         release_below(t, s, stream_first_in_memory(s));
+        into_history(t, s);
         return;
     }
     IOR_ASSERT(saved_to >= s->saved && saved_to <= s->high);
@@ -252,9 +260,8 @@ void stream_give_back(struct stream_table *t, struct stream *s, uint64_t saved_t
     s->saved = saved_to;
     uint64_t from = history_from(t->memory, s);
     release_below(t, s, from > s->low ? from : s->low);
-    if (s->first <= s->saved && s->history.next == NULL)
-        ior_ring_add_last(&t->history, &s->history);
-    relieve(t);
+    into_history(t, s);
+    stream_table_relieve(t);
 }
 
 void stream_table_sweep(struct stream_table *t, uint64_t before_us, size_t max)

@@ -112,6 +112,7 @@ bool take_give_back(struct take *t, bool saved)
 {
     struct stream_table *table = &t->vn->streams;
     ior_ring_move(&table->dirty, &table->taking); /* nothing is there, unless it was cut short */
+    if (saved && t->count > 0) t->vn->has_rows = true; /* from here on they may leave memory */
     for (size_t n = 0; n < TAKE_VISIT_STREAMS && t->count > 0; n++) {
         struct taken *item = &t->items[--t->count];
         if (saved && item->key_count > 0)
@@ -120,7 +121,6 @@ bool take_give_back(struct take *t, bool saved)
         stream_give_back(table, item->stream, saved ? item->row.high : UINT64_MAX);
     }
     if (t->count > 0) return true;
-    if (saved) t->vn->has_rows = true;
     if (!saved) atomic_store(&t->vn->changed, true);
     free(t->items);
     t->items = NULL;

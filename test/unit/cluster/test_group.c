@@ -416,6 +416,49 @@ static void replay_takes_only_what_follows(void **state)
     assert_int_equal(t.group.applied_index, 2);
 }
 
+static void expect_skipped(struct record_head head)
+{
+    struct ior_why why;
+    bool apply = true;
+    const uint64_t term = t.group.term;
+    const uint64_t index = t.group.applied_index;
+    assert_int_equal(group_replay(&t.group, &head, &apply, &why), IOR_OK);
+    assert_false(apply);
+    assert_int_equal(t.group.term, term);
+    assert_int_equal(t.group.applied_index, index);
+}
+
+/* What: behind a checkpoint older records are passed over, whatever is left of them; the next index
+ * follows the one that was saved, a vote raises the term, and what does not fit is damage. */
+static void replay_behind_a_checkpoint(void **state)
+{
+    (void)state;
+    group_restore(&t.group, 5, 20);
+    assert_int_equal(t.group.term, 5);
+    assert_int_equal(t.group.applied_index, 20);
+    expect_skipped((struct record_head){.kind = RECORD_VOTE, .term = 3, .index = 7});
+    expect_skipped((struct record_head){.kind = RECORD_ENTRY, .term = 3, .index = 8});
+    expect_skipped((struct record_head){.kind = RECORD_ENTRY, .term = 4, .index = 10});
+    expect_skipped((struct record_head){.kind = RECORD_VOTE, .term = 5, .index = 15});
+    expect_skipped((struct record_head){.kind = RECORD_ENTRY, .term = 5, .index = 20});
+    expect_replay((struct record_head){.kind = RECORD_ENTRY, .term = 5, .index = 22}, IOR_E_CORRUPT,
+                  "group 4: index 22 follows index 20");
+    expect_replay((struct record_head){.kind = RECORD_ENTRY, .term = 4, .index = 21}, IOR_E_CORRUPT,
+                  "group 4: the term goes back from 5 to 4");
+    bool apply = false;
+    struct ior_why why;
+    const struct record_head next = {
+        .kind = RECORD_ENTRY, .term = 5, .index = 21, .group = GROUP_ID};
+    assert_int_equal(group_replay(&t.group, &next, &apply, &why), IOR_OK);
+    assert_true(apply);
+    expect_replay((struct record_head){.kind = RECORD_VOTE, .term = 6, .index = 21}, IOR_OK, "");
+    assert_int_equal(t.group.term, 6);
+    expect_replay((struct record_head){.kind = RECORD_ENTRY, .term = 6, .index = 22}, IOR_OK, "");
+    assert_int_equal(t.group.applied_index, 22);
+    expect_replay((struct record_head){.kind = RECORD_ENTRY, .term = 6, .index = 20}, IOR_E_CORRUPT,
+                  "group 4: index 20 follows index 22");
+}
+
 #define WITH_GROUP(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -430,6 +473,7 @@ int main(void)
         WITH_GROUP(lost_vote_is_repeated),
         WITH_GROUP(failed_sync_is_the_end),
         WITH_GROUP(replay_takes_only_what_follows),
+        WITH_GROUP(replay_behind_a_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -546,6 +546,132 @@ static void power_cut_leaves_old_or_new_retention(void **state)
     assert_true(kept_old > 0 && kept_new > 0);
 }
 
+/* ---- what a checkpoint takes ---- */
+
+static struct meta_snapshot snap;
+static unsigned snaps;
+static struct msg snap_msg;
+
+static void on_taken(struct meta_snapshot *s)
+{
+    assert_ptr_equal(s, &snap);
+    assert_true(strand_inside(meta_strand(meta)));
+    snaps++;
+}
+
+static void take_inside(struct msg *m)
+{
+    (void)m;
+    meta_snapshot_take(meta, &snap);
+}
+
+/* It is taken when what was proposed before it is settled. */
+static void take(uint64_t since)
+{
+    ior_buf_done(&snap.items);
+    snap = (struct meta_snapshot){.taken = on_taken, .since = since};
+    snaps = 0;
+    snap_msg.run = take_inside;
+    worker_enter(&jr.workers[0]);
+    assert_int_equal(strand_post(meta_strand(meta), &snap_msg), IOR_OK);
+    worker_enter(NULL);
+}
+
+/* A new meta that never saw the journal has the facts of the snapshot. */
+static void restore_from_snap(void)
+{
+    struct meta_params p = {jr.journal, jr.worker_ptrs, JR_WORKERS, "iorio@here"};
+    meta_free(meta);
+    assert_int_equal(meta_new(&p, &meta), IOR_OK);
+    assert_int_equal(
+        meta_restore(meta, ior_buf_slice(&snap.items), snap.term, snap.applied_index, &jr.why),
+        IOR_OK);
+    assert_int_equal(meta_start(meta, &jr.why), IOR_OK);
+}
+
+/* What: a snapshot waits for what was proposed before it, holds every fact as it is then and not
+ * those that were unset, and gives them back; with nothing new since the last one it is empty. */
+static void snapshots_hold_all_facts(void **state)
+{
+    (void)state;
+    take(0);
+    settle();
+    assert_int_equal(snaps, 1);
+    assert_false(snap.changed);
+    change_user(0, 0, "ann", 3);
+    change_user(1, 0, "bob", 4);
+    settle();
+    change_user(2, 1, "ann", 5);
+    change_user(3, 1, "bob", 0);
+    jr_turns(&jr);
+    take(0);
+    jr_turns(&jr);
+    assert_int_equal(snaps, 0); /* the two are not durable yet */
+    settle();
+    assert_int_equal(snaps, 1);
+    assert_int_equal(snap.err, IOR_OK);
+    assert_true(snap.changed);
+    assert_int_equal(snap.applied_index, 4);
+    restore_from_snap();
+    expect_seen("ann", 5);
+    expect_seen("bob", 0);
+    take(4);
+    settle();
+    assert_int_equal(snaps, 1);
+    assert_false(snap.changed);
+    assert_int_equal(snap.items.size_bytes, 0);
+    take(3);
+    settle();
+    assert_true(snap.changed);
+    restore_from_snap();
+    expect_seen("ann", 5);
+    ior_buf_done(&snap.items);
+    snap.items = (struct ior_buf){0};
+}
+
+/* What: a record that the snapshot holds is passed over at replay, the next one is applied. */
+static void replay_behind_a_snapshot(void **state)
+{
+    (void)state;
+    change_user(0, 0, "ann", 3);
+    settle();
+    take(0);
+    settle();
+    change_user(1, 0, "ann", 7);
+    settle();
+    jr_close(&jr);
+    meta_free(meta);
+    for (unsigned i = 0; i < JR_WORKERS; i++) worker_init(&jr.workers[i], i, jr_no_wake, NULL);
+    struct meta_params p = {NULL, jr.worker_ptrs, JR_WORKERS, "iorio@here"};
+    assert_int_equal(journal_open(&jr.params, &jr.journal, &jr.why), IOR_OK);
+    p.journal = jr.journal;
+    assert_int_equal(meta_new(&p, &meta), IOR_OK);
+    assert_int_equal(
+        meta_restore(meta, ior_buf_slice(&snap.items), snap.term, snap.applied_index, &jr.why),
+        IOR_OK);
+    assert_int_equal(journal_replay(jr.journal, on_record, NULL, &jr.report, &jr.why), IOR_OK);
+    assert_int_equal(meta_start(meta, &jr.why), IOR_OK);
+    assert_int_equal(journal_start(jr.journal, &jr.why), IOR_OK);
+    expect_seen("ann", 7);
+    change_user(2, 0, "ann", 8);
+    settle();
+    expect_seen("ann", 8);
+    ior_buf_done(&snap.items);
+    snap.items = (struct ior_buf){0};
+}
+
+/* What: bytes that are no facts are refused with a reason. */
+static void no_snapshot(void **state)
+{
+    (void)state;
+    struct meta_params p = {jr.journal, jr.worker_ptrs, JR_WORKERS, "iorio@here"};
+    meta_free(meta);
+    assert_int_equal(meta_new(&p, &meta), IOR_OK);
+    jr.why.text[0] = 0;
+    assert_int_not_equal(meta_restore(meta, ior_slice("what is this?", 13), 1, 1, &jr.why), IOR_OK);
+    assert_int_not_equal(jr.why.text[0], 0);
+}
+
 /* ---- replay of what should not be there ---- */
 
 static enum ior_err replay_item(enum item_op op, uint64_t index, const char *key, const char *value)
@@ -622,6 +748,9 @@ int main(void)
         WITH_META(unreadable_retention_is_not_proposed),
         WITH_META(full_disk_keeps_retention),
         WITH_META(power_cut_leaves_old_or_new_retention),
+        WITH_META(snapshots_hold_all_facts),
+        WITH_META(replay_behind_a_snapshot),
+        WITH_META(no_snapshot),
         WITH_META(unreadable_items_are_refused),
         WITH_META(unreadable_fact_stops_the_start),
     };

@@ -185,6 +185,78 @@ static void many_in_a_row(void **state)
     job_queue_stop(queue);
 }
 
+/* ---- several threads ---- */
+
+enum { THREADS = 4, LOADS = 200 };
+
+/* What: as many jobs are worked on at a time as there are threads; none waits for a slow one while
+ * a thread is free, and every one of many is worked and done once. */
+static void several_threads(void **state)
+{
+    (void)state;
+    static struct task t[LOADS];
+    struct task held[THREADS];
+    struct job_queue *q = NULL;
+    assert_int_equal(job_queue_new("several", THREADS, LOADS, 0, &q), IOR_OK);
+    for (int i = 0; i < THREADS; i++) {
+        held[i] = task_of(true);
+        assert_int_equal(job_submit(q, &held[i].job), IOR_OK);
+    }
+    for (int i = 0; i < THREADS; i++) wait_for(&started); /* all of them at once */
+    for (int i = 0; i < THREADS; i++)
+        for (int k = 0; k < i; k++)
+            assert_false(pthread_equal(held[i].worked_on, held[k].worked_on));
+    for (int i = 0; i < LOADS; i++) {
+        t[i] = task_of(false);
+        assert_int_equal(job_submit(q, &t[i].job), IOR_OK);
+    }
+    struct task late = task_of(false);
+    assert_int_equal(job_submit(q, &late.job), IOR_E_BUSY);
+    sem_post(&gate); /* one thread does them all, three are still held */
+    turn_until(&t[LOADS - 1]);
+    for (int i = 1; i < THREADS; i++) sem_post(&gate);
+    job_queue_stop(q);
+    job_queue_free(q);
+    worker_turn(&worker);
+    for (int i = 0; i < THREADS; i++) assert_int_equal(held[i].done, 1);
+    for (int i = 0; i < LOADS; i++) assert_int_equal(t[i].worked + t[i].done, 2);
+    job_queue_stop(queue);
+}
+
+/* What: a queue without threads does a job only when somebody steps it, the oldest first, on the
+ * stepping thread; it is bounded like the others, and takes nothing after its stop. */
+static void stepped_by_hand(void **state)
+{
+    (void)state;
+    struct job_queue *q = NULL;
+    struct task t[3] = {task_of(false), task_of(false), task_of(false)};
+    places = 0;
+    assert_int_equal(job_queue_new("nobody", 0, 2, 0, &q), IOR_OK);
+    assert_false(job_queue_step(q));
+    assert_int_equal(job_submit(q, &t[0].job), IOR_OK);
+    assert_int_equal(job_submit(q, &t[1].job), IOR_OK);
+    assert_int_equal(job_submit(q, &t[2].job), IOR_E_BUSY);
+    worker_turn(&worker);
+    assert_int_equal(t[0].worked, 0);
+    assert_true(job_queue_step(q));
+    assert_int_equal(t[0].worked, 1);
+    assert_int_equal(t[1].worked + t[0].done, 0); /* done comes by the mailbox */
+    assert_true(pthread_equal(t[0].worked_on, pthread_self()));
+    assert_int_equal(job_submit(q, &t[2].job), IOR_OK);
+    assert_true(job_queue_step(q));
+    assert_true(job_queue_step(q));
+    assert_false(job_queue_step(q));
+    worker_turn(&worker);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(t[i].done, 1);
+        assert_int_equal(t[i].place, i);
+    }
+    job_queue_stop(q);
+    assert_int_equal(job_submit(q, &t[0].job), IOR_E_CLOSING);
+    job_queue_free(q);
+    job_queue_stop(queue);
+}
+
 static char thread_name[16];
 static int thread_nice;
 
@@ -220,7 +292,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(work_there_done_here), TEST(waiting_is_bounded),       TEST(stop_drains),
-        TEST(many_in_a_row),        TEST(thread_has_name_and_nice),
+        TEST(many_in_a_row),        TEST(thread_has_name_and_nice), TEST(several_threads),
+        TEST(stepped_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
