@@ -25,6 +25,7 @@
 #include "core/stream_keys.h"
 #include "rt/clock.h"
 #include "rt/rand.h"
+#include "store/catalog.h"
 
 static struct ior_slice bucket_of(const struct append *a)
 {
@@ -110,7 +111,7 @@ static enum ior_err create_stream(struct append *a)
     struct stream_table *t = &a->vnode->streams;
     uint64_t uid;
     do {
-        uid = rand_u64();
+        uid = catalog_uid(a->hash, rand_u64());
     } while (uid == 0 || stream_find_uid(t, uid) != NULL);
     a->record.create = create_item(a, uid);
     if (a->record.create == NULL) return IOR_E_NOMEM;

@@ -339,8 +339,13 @@ enum ior_err checkpoint_restore_meta(struct meta *m, struct kv_reader *r, struct
     struct ior_buf items;
     char name[32];
     enum ior_err err = catalog_get_group(r, 0, &row);
-    if (err == IOR_E_NOTFOUND) return IOR_OK; /* nothing was saved yet */
-    if (err == IOR_OK) err = catalog_get_meta(r, CHECKPOINT_META_FACTS, &value);
+    if (err == IOR_E_NOTFOUND) {
+        err = catalog_get_meta(r, CHECKPOINT_META_FACTS, &value);
+        if (err == IOR_E_NOTFOUND) return IOR_OK; /* nothing was saved yet */
+        if (err == IOR_OK) err = IOR_E_NOTFOUND;  /* and its group is lost */
+    } else if (err == IOR_OK) {
+        err = catalog_get_meta(r, CHECKPOINT_META_FACTS, &value);
+    }
     if (err == IOR_OK && value.size_bytes != 4) err = IOR_E_CORRUPT;
     uint32_t pieces = err == IOR_OK ? ior_get_u32(value.data) : 0;
     ior_buf_init(&items);
@@ -367,6 +372,7 @@ static void fail(struct checkpoint *c, enum ior_err err, const char *what)
     if (c->err == IOR_OK) c->err = err;
     save_abort(c->save);
     bool again = atomic_load(&c->last_err) == err;
+    if (c->why.text[0] == 0) ior_why_set(&c->why, err, "the catalog: %s", ior_err_reason(err));
     if (!again && !c->cancelled)
         LOG_WARNING("checkpoint", "failed", "err=%s %s: %s; tried again every second",
                     ior_err_name(err), what, c->why.text);

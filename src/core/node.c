@@ -75,7 +75,8 @@ static enum ior_err on_record(void *ctx, const struct record_head *head, struct 
 
 static enum ior_err restore_groups(struct node *n, struct kv_reader *r, struct ior_why *why)
 {
-    enum ior_err err = checkpoint_restore_meta(n->meta, r, why);
+    enum ior_err err = catalog_check(r, why);
+    if (err == IOR_OK) err = checkpoint_restore_meta(n->meta, r, why);
     for (uint32_t i = 0; err == IOR_OK && i < n->params.ring_size; i++)
         err = vnode_restore(&n->vnodes[i], r, why);
     return err;

@@ -8,7 +8,6 @@
 
 #include "store/catalog_row.h"
 
-static const char bucket_counter[] = "next_bucket";
 static const char counter_prefix[] = "next_"; /* no caller's meta begins so */
 
 enum ior_err catalog_put(struct kv_writer *w, enum kv_table t, const struct catalog_key *key,
@@ -66,7 +65,7 @@ enum ior_err catalog_bucket_id(struct kv_writer *w, struct ior_slice name, uint3
     struct bucket_row row = {.name = name};
     enum ior_err err = find_bucket_id(w, name, ret_id);
     if (err != IOR_E_NOTFOUND) return err;
-    err = catalog_take_number(w, bucket_counter, &row.id);
+    err = catalog_take_number(w, CATALOG_BUCKET_COUNTER, &row.id);
     if (err == IOR_OK) err = put_bucket(w, &row);
     if (err == IOR_OK) *ret_id = row.id;
     return err;

@@ -12,7 +12,6 @@
  * Thread: as kv.h. */
 #include "store/catalog_row.h"
 
-static const char node_counter[] = "next_names";
 
 /* Where to look: in a snapshot, or in what a writer put so far. */
 struct source {
@@ -89,7 +88,7 @@ static enum ior_err make_nodes(struct kv_writer *w, uint32_t *node, struct ior_s
         struct ior_buf value = {0};
         uint32_t number = 0;
         struct catalog_key key = link_key(*node, *name);
-        enum ior_err err = catalog_take_number(w, node_counter, &number);
+        enum ior_err err = catalog_take_number(w, CATALOG_NODE_COUNTER, &number);
         if (err != IOR_OK) return err;
         *node = number | CATALOG_NODE_FLAG;
         catalog_encode_number(&value, *node);

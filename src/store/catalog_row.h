@@ -15,6 +15,8 @@ enum {
     CATALOG_NAME_KEY_BYTES_MAX = CATALOG_NODE_BYTES + CATALOG_PIECE_BYTES + 1,
     CATALOG_SEEK_BYTES_MAX = KV_KEY_BYTES_MAX, /* a key and one zero byte: what follows it */
 };
+#define CATALOG_BUCKET_COUNTER "next_bucket" /* names in KV_META */
+#define CATALOG_NODE_COUNTER "next_names"
 #define CATALOG_NODE_FLAG 0x80000000u /* the id of a piece; without it: a bucket's */
 
 struct catalog_key {

@@ -40,7 +40,7 @@ static struct fetch_row *by_name(const char *bucket, struct ior_slice name)
 {
     struct fetch_row *r = NULL;
     why.text[0] = 0;
-    enum ior_err err = fetch_stream(fr, ior_slice_str(bucket), name, &r, &why);
+    enum ior_err err = fetch_stream(fr, 0, ior_slice_str(bucket), name, &r, &why);
     if (err != IOR_OK) fail_msg("%s: %s", ior_err_name(err), why.text);
     return r;
 }
@@ -77,7 +77,7 @@ static void expect_no_name(const char *bucket, const char *name, enum ior_err wa
 {
     struct fetch_row *r = NULL;
     why.text[0] = 0;
-    assert_int_equal(fetch_stream(fr, ior_slice_str(bucket), ior_slice_str(name), &r, &why),
+    assert_int_equal(fetch_stream(fr, 0, ior_slice_str(bucket), ior_slice_str(name), &r, &why),
                      wanted);
     assert_null(r);
     assert_int_not_equal(why.text[0], 0);
