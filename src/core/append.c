@@ -303,6 +303,12 @@ enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb)
         metric_add(METRIC_append_refused, 1);
         return IOR_E_TAILFULL;
     }
+    bool keep_room = n->params.disk_reserve_bytes > 0;
+    if (keep_room &&
+        (!node_has_room(n, inflight + bytes) || journal_tight(n->journal, inflight + bytes))) {
+        metric_add(METRIC_append_refused, 1);
+        return IOR_E_NOSPC;
+    }
     a->node = n;
     a->cb = cb;
     a->origin = worker_current();
