@@ -55,8 +55,11 @@ static void finish(struct list *l)
 {
     l->job.work = merge;
     l->job.done = merged;
-    l->err = job_submit(l->node->params.disk_jobs, &l->job);
-    if (l->err != IOR_OK) end(l);
+    /* Once it is submitted l is the other thread's. */
+    enum ior_err err = job_submit(l->node->params.disk_jobs, &l->job);
+    if (err == IOR_OK) return;
+    l->err = err;
+    end(l);
 }
 
 bool list_add(struct list *l, struct list_name **rows, size_t *count, size_t *room,
