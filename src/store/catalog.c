@@ -34,6 +34,27 @@ enum ior_err catalog_take_number(struct kv_writer *w, const char *counter, uint3
     return catalog_put(w, KV_META, &key, &value);
 }
 
+enum ior_err catalog_next(struct kv_reader *r, enum kv_table t, struct ior_slice at, bool exact,
+                          struct ior_slice *ret_key, struct ior_slice *ret_value)
+{
+    struct ior_slice key;
+    struct ior_slice value;
+    enum ior_err err;
+    if (!exact) {
+        err = kv_seek_back(r, t, at, &key, &value);
+        if (err != IOR_OK && err != IOR_E_END) return err;
+        return kv_seek(r, t, at, ret_key, ret_value);
+    }
+    err = kv_seek(r, t, at, &key, &value);
+    if (err == IOR_E_END || (err == IOR_OK && !ior_slice_eq(key, at))) return IOR_E_CORRUPT;
+    if (err == IOR_OK) err = kv_next(r, &key, &value);
+    if (err != IOR_OK) return err;
+    if (ior_slice_cmp(key, at) <= 0) return IOR_E_CORRUPT;
+    *ret_key = key;
+    *ret_value = value;
+    return IOR_OK;
+}
+
 /* ---- buckets ---- */
 
 static void check_bucket_name(struct ior_slice name)

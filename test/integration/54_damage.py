@@ -94,7 +94,6 @@ class Damage(unittest.TestCase):
         cls.node = node = Node(CONF)
         node.start()
         cls.wanted.fill(node)
-        node.call("GET", "/metrics")
         cls.wait_checkpoint(node)
         cls.wanted.add_tail(node)
         node.stop()
@@ -105,8 +104,10 @@ class Damage(unittest.TestCase):
 
     @staticmethod
     def wait_checkpoint(node):
-        text = node.call("GET", "/metrics").body.decode()
-        assert int(text.split("\niorio_checkpoints_total ")[1].split("\n")[0]) > 0, "no checkpoint was made"
+        def made():
+            text = node.call("GET", "/metrics").body.decode()
+            return int(text.split("\niorio_checkpoints_total ")[1].split("\n")[0]) > 0
+        wait_until("a checkpoint", made, 20 * SLOW, 0.05)
 
     # --- one case ---
 
