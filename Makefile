@@ -1,6 +1,6 @@
 # Makefile - names for what tools/ does; `make` alone lists them.
 # Variables: ONLY=pattern (test), SIM_SEEDS=500 (sim), FUZZ_SECONDS=60 (fuzz), KILL9_ROUNDS=100 (kill9).
-.PHONY: help console newrel refetchdeps fmt test check-asan check-tsan sim fuzz bench kill9 power clean
+.PHONY: help console newrel refetchdeps fmt test check-asan check-tsan sim fuzz bench kill9 power damage clean
 .DEFAULT_GOAL := help
 
 help:           # this list
@@ -29,6 +29,8 @@ kill9:          # KILL9_ROUNDS rounds (100) of kill -9 while clients append
 	@tools/setup kill9
 power:          # recovery after a power cut at every write
 	@tools/setup power
+damage:         # every byte of a small data directory changed, every length cut
+	@tools/setup damage
 clean:          # remove what was built (not the release, its configuration and its data)
 	@rm -rf build fuzz-work bench-work
 	@find . -name __pycache__ -type d -not -path './rel/*' -prune -exec rm -rf {} +

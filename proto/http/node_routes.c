@@ -24,7 +24,7 @@ void route_readyz(struct http_call *call)
     struct http_app *app = call->app;
     enum ior_err err = IOR_OK;
     if (!app->ready || app->stopping) err = IOR_E_CLOSING;
-    if (journal_full(app->node->journal)) err = IOR_E_NOSPC;
+    if (journal_full(app->node->journal) || atomic_load(&app->node->disk_tight)) err = IOR_E_NOSPC;
     if (journal_failed(app->node->journal)) err = IOR_E_IO;
     if (err == IOR_OK && node_writable(app->node)) {
         call_reply_json(call, 200, IOR_SLICE("{\"ok\":true}"));

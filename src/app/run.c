@@ -196,6 +196,7 @@ static enum ior_err node_start(struct run *r)
         .ring_size = (uint32_t)c->ring_size,
         .segment_bytes = c->journal_segment,
         .journal_bytes_max = c->journal_max_bytes,
+        .disk_reserve_bytes = c->disk_reserve,
         .tail_bytes_max = c->memory_tail,
         .history_bytes_max = c->memory_history,
         .history_items_max = (uint64_t)c->channel_max_items,

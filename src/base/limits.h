@@ -46,6 +46,10 @@
 #define JOURNAL_MARK_IDLE_MS 100
 /* Disk full: how often a new segment is tried again. */
 #define JOURNAL_NOSPC_RETRY_MS 1000
+/* Disk full: so much of the last segment is for truncating and deleting. */
+#define JOURNAL_TRIM_BYTES (1u << 20)
+/* Disk full: files that must be left for chunks, beside those that the tail may need. */
+#define DISK_FILES_RESERVED 64
 /* One record: the largest body plus room for names and item heads. */
 #define RECORD_BYTES_MAX ((1u << 30) + (8u << 20))
 /* Attributes of one item. */

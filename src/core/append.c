@@ -26,6 +26,7 @@
 #include "core/stream_keys.h"
 #include "rt/clock.h"
 #include "rt/rand.h"
+#include "store/catalog.h"
 
 static struct ior_slice bucket_of(const struct append *a)
 {
@@ -111,7 +112,7 @@ static enum ior_err create_stream(struct append *a)
     struct stream_table *t = &a->vnode->streams;
     uint64_t uid;
     do {
-        uid = rand_u64();
+        uid = catalog_uid(a->hash, rand_u64());
     } while (uid == 0 || stream_find_uid(t, uid) != NULL);
     a->record.front = create_item(a, uid);
     if (a->record.front == NULL) return IOR_E_NOMEM;
@@ -359,6 +360,12 @@ enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb)
         atomic_load_explicit(&n->journal_over, memory_order_relaxed)) {
         metric_add(METRIC_append_refused, 1);
         return IOR_E_TAILFULL;
+    }
+    bool keep_room = n->params.disk_reserve_bytes > 0;
+    if (keep_room &&
+        (!node_has_room(n, inflight + bytes) || journal_tight(n->journal, inflight + bytes))) {
+        metric_add(METRIC_append_refused, 1);
+        return IOR_E_NOSPC;
     }
     a->node = n;
     a->cb = cb;

@@ -35,6 +35,7 @@ struct checkpoint {
     void *wake_ctx;
     enum phase phase;
     bool cancelled;
+    bool full;  /* the disk has no room for some vnode: the others, and what makes room, go on */
     bool saved; /* what was taken is in a commit */
     enum ior_err err;
     struct ior_why why;
@@ -130,6 +131,7 @@ static bool anything_changed(const struct node *n)
 bool checkpoint_is_due(struct checkpoint *c)
 {
     struct node *n = c->node;
+    node_look_at_disk(n);
     uint64_t now_us = clock_mono_us();
     uint64_t journal_bytes = node_journal_bytes(n);
     atomic_store(&n->journal_over, journal_bytes > n->params.journal_bytes_max);
@@ -137,6 +139,10 @@ bool checkpoint_is_due(struct checkpoint *c)
     if (failed_us != 0 && now_us - failed_us < CHECKPOINT_RETRY_MS * 1000u) return false;
     if (journal_failed(n->journal)) return false;
     if (atomic_load(&n->memory.tail_bytes) > n->params.tail_bytes_max / 2) return true;
+    bool idle_long = now_us - atomic_load(&c->last_end_us) >= CHECKPOINT_RETRY_MS * 1000u;
+    bool tight = atomic_load(&n->disk_tight) || journal_full(n->journal);
+    if (tight && idle_long && (anything_changed(n) || journal_bytes > n->params.segment_bytes))
+        return true; /* it may make room */
     bool releasable = journal_bytes > 2 * n->params.segment_bytes;
     if (releasable && journal_bytes > n->params.journal_bytes_max / 2) return true;
     if (now_us - atomic_load(&c->last_end_us) < CHECKPOINT_INTERVAL_MS * 1000u) return false;
@@ -148,7 +154,7 @@ void checkpoint_start(struct checkpoint *c)
     if (c->phase != REST) return;
     c->phase = NEXT_VNODE;
     c->vnode = 0;
-    c->cancelled = false;
+    c->cancelled = c->full = false;
     c->err = IOR_OK;
     c->streams = c->events = 0;
     c->start_us = clock_mono_us();
@@ -339,8 +345,13 @@ enum ior_err checkpoint_restore_meta(struct meta *m, struct kv_reader *r, struct
     struct ior_buf items;
     char name[32];
     enum ior_err err = catalog_get_group(r, 0, &row);
-    if (err == IOR_E_NOTFOUND) return IOR_OK; /* nothing was saved yet */
-    if (err == IOR_OK) err = catalog_get_meta(r, CHECKPOINT_META_FACTS, &value);
+    if (err == IOR_E_NOTFOUND) {
+        err = catalog_get_meta(r, CHECKPOINT_META_FACTS, &value);
+        if (err == IOR_E_NOTFOUND) return IOR_OK; /* nothing was saved yet */
+        if (err == IOR_OK) err = IOR_E_NOTFOUND;  /* and its group is lost */
+    } else if (err == IOR_OK) {
+        err = catalog_get_meta(r, CHECKPOINT_META_FACTS, &value);
+    }
     if (err == IOR_OK && value.size_bytes != 4) err = IOR_E_CORRUPT;
     uint32_t pieces = err == IOR_OK ? ior_get_u32(value.data) : 0;
     ior_buf_init(&items);
@@ -364,9 +375,10 @@ enum ior_err checkpoint_restore_meta(struct meta *m, struct kv_reader *r, struct
 
 static void fail(struct checkpoint *c, enum ior_err err, const char *what)
 {
-    if (c->err == IOR_OK) c->err = err;
+    if (c->err == IOR_OK && !(c->full && err == IOR_E_NOSPC)) c->err = err;
     save_abort(c->save);
     bool again = atomic_load(&c->last_err) == err;
+    if (c->why.text[0] == 0) ior_why_set(&c->why, err, "the catalog: %s", ior_err_reason(err));
     if (!again && !c->cancelled)
         LOG_WARNING("checkpoint", "failed", "err=%s %s: %s; tried again every second",
                     ior_err_name(err), what, c->why.text);
@@ -376,6 +388,7 @@ static void fail(struct checkpoint *c, enum ior_err err, const char *what)
 static void end(struct checkpoint *c)
 {
     uint64_t now_us = clock_mono_us();
+    node_look_at_disk(c->node);
     c->phase = REST;
     atomic_store(&c->failed_us, c->err == IOR_OK ? 0 : now_us);
     atomic_store(&c->last_err, c->err);
@@ -410,6 +423,10 @@ static enum checkpoint_did next_vnode(struct checkpoint *c)
         end(c);
         return CHECKPOINT_RESTS;
     }
+    if (c->full) { /* the journal is still needed, but what was buried can go */
+        c->phase = UNLINK;
+        return CHECKPOINT_WORKED;
+    }
     c->phase = FACTS;
     ask(c, meta_strand(n->meta), take_facts);
     return CHECKPOINT_WAITS;
@@ -436,6 +453,7 @@ static enum checkpoint_did write_some(struct checkpoint *c)
     } else if (err == IOR_OK) {
         err = write_group(c);
     }
+    if (err == IOR_E_NOSPC) c->full = true;
     if (err != IOR_OK) fail(c, err, "writing events");
     give_back(c, err == IOR_OK);
     return CHECKPOINT_WAITS;
@@ -480,6 +498,7 @@ static enum checkpoint_did unlink_some(struct checkpoint *c)
     enum ior_err err = save_unlink_buried(c->save, UNLINK_MAX, &more, &c->why);
     if (err != IOR_OK) fail(c, err, "removing chunks");
     if (err == IOR_OK && more && !c->cancelled) return CHECKPOINT_WORKED;
+    if (c->full && c->err == IOR_OK) c->err = IOR_E_NOSPC;
     end(c);
     return CHECKPOINT_RESTS;
 }
@@ -500,6 +519,7 @@ enum checkpoint_did checkpoint_step(struct checkpoint *c)
     case WRITING:
         return write_some(c);
     case GIVING:
+        node_look_at_disk(c->node); /* it has less room, and the tail less to be written */
         c->vnode++;
         c->phase = NEXT_VNODE;
         if (MUTANT(give_back_before_commit) && c->saved && write_group(c) != IOR_OK)

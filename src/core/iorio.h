@@ -84,7 +84,7 @@ IOR_MUST_CHECK enum ior_err append_new(struct ior_slice bucket, struct ior_slice
                                        const struct event_in *events, size_t count,
                                        struct ior_slice key, struct append **ret);
 void append_free(struct append *a);
-/* Errors at once: BUSY, INFLIGHT, TAILFULL, IO. */
+/* Errors at once: BUSY, INFLIGHT, TAILFULL, NOSPC, IO. */
 IOR_MUST_CHECK enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb);
 
 /* ---- trim: truncate and delete ---- */

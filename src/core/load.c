@@ -143,7 +143,8 @@ static void look_up(struct job *j)
 {
     struct load *l = IOR_CONTAINER(j, struct load, job);
     struct ior_why why;
-    l->err = fetch_stream(l->vn->node->fetch, bucket_of(l), stream_of(l), &l->row, &why);
+    l->err = fetch_stream(l->vn->node->fetch, l->vn->partition, bucket_of(l), stream_of(l), &l->row,
+                          &why);
     if (l->err == IOR_E_NOTFOUND) {
         l->err = IOR_OK;
     } else if (l->err != IOR_OK) {

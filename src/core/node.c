@@ -13,6 +13,9 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/metrics.h"
 #include "core/checkpoint.h"
 #include "core/iorio.h"
 
@@ -43,7 +46,45 @@ void node_tick(struct node *n)
 
 bool node_writable(struct node *n)
 {
-    return !journal_failed(n->journal) && !journal_full(n->journal);
+    return !journal_failed(n->journal) && !journal_full(n->journal) && !atomic_load(&n->disk_tight);
+}
+
+/* ---- the room of the disk ---- */
+
+/* What is in the tail will be in chunk files: about as many bytes (its cost in memory is more),
+ * and a file for each stream that has enough for one. */
+bool node_has_room(struct node *n, uint64_t more_bytes)
+{
+    const struct node_params *p = &n->params;
+    if (p->disk_reserve_bytes == 0) return true;
+    uint64_t tail = atomic_load_explicit(&n->memory.tail_bytes, memory_order_relaxed) + more_bytes;
+    uint64_t promised = atomic_load_explicit(&n->disk_promised, memory_order_relaxed);
+    uint64_t files = atomic_load_explicit(&n->disk_files, memory_order_relaxed);
+    return atomic_load_explicit(&n->disk_bytes, memory_order_relaxed) >=
+               tail + promised + p->disk_reserve_bytes &&
+           files >= tail / p->small_bytes_max + DISK_FILES_RESERVED;
+}
+
+void node_look_at_disk(struct node *n)
+{
+    struct disk_room room;
+    if (n->params.disk_reserve_bytes == 0) return;
+    if (disk_room(n->params.disk, &room) != IOR_OK) return; /* the next write will tell */
+    atomic_store(&n->disk_bytes, room.bytes);
+    atomic_store(&n->disk_files, room.files);
+    metric_gauge_set(METRIC_disk_free_bytes,
+                     room.bytes > INT64_MAX ? INT64_MAX : (int64_t)room.bytes);
+    /* A little before small appends are refused, so that it does not come and go with them. */
+    bool tight = !node_has_room(n, n->params.disk_reserve_bytes / 4);
+    if (atomic_exchange(&n->disk_tight, tight) == tight) return;
+    if (tight) {
+        LOG_WARNING("disk", "full",
+                    "free_bytes=%llu free_files=%llu: appends get 507 until there is room for "
+                    "disk.reserve and the events in memory; deletions go on",
+                    (unsigned long long)room.bytes, (unsigned long long)room.files);
+    } else {
+        LOG_INFO("disk", "room again", "free_bytes=%llu", (unsigned long long)room.bytes);
+    }
 }
 
 uint64_t node_journal_bytes(struct node *n)
@@ -55,6 +96,23 @@ uint64_t node_journal_bytes(struct node *n)
 uint64_t node_catalog_bytes(struct node *n)
 {
     return kv_file_bytes(n->kv);
+}
+
+/* The journal wants a segment: not of the room for events in memory and the reserve. */
+static bool take_room(void *ctx, uint64_t bytes)
+{
+    struct node *n = ctx;
+    node_look_at_disk(n);
+    if (!node_has_room(n, bytes)) return false;
+    atomic_store(&n->disk_promised, bytes);
+    return true;
+}
+
+static void room_taken(void *ctx)
+{
+    struct node *n = ctx;
+    node_look_at_disk(n);
+    atomic_store(&n->disk_promised, 0);
 }
 
 static enum ior_err on_record(void *ctx, const struct record_head *head, struct ior_slice items,
@@ -75,7 +133,8 @@ static enum ior_err on_record(void *ctx, const struct record_head *head, struct 
 
 static enum ior_err restore_groups(struct node *n, struct kv_reader *r, struct ior_why *why)
 {
-    enum ior_err err = checkpoint_restore_meta(n->meta, r, why);
+    enum ior_err err = catalog_check(r, why);
+    if (err == IOR_OK) err = checkpoint_restore_meta(n->meta, r, why);
     for (uint32_t i = 0; err == IOR_OK && i < n->params.ring_size; i++)
         err = vnode_restore(&n->vnodes[i], r, why);
     return err;
@@ -123,6 +182,9 @@ static enum ior_err make_parts(struct node *n, struct ior_why *why)
     struct journal_params jp = {
         .disk = p->disk,
         .segment_bytes = p->segment_bytes,
+        .take_room = p->disk_reserve_bytes == 0 ? NULL : take_room,
+        .room_taken = room_taken,
+        .room_ctx = n,
         .first_seq = n->first_segment,
         .workers = p->workers,
         .worker_count = p->worker_count,
@@ -167,6 +229,9 @@ enum ior_err node_open(const struct node_params *p, struct node **ret,
     if (n == NULL) return ior_why_set(why, IOR_E_NOMEM, "out of memory");
     n->magic = NODE_MAGIC;
     n->params = *p;
+    atomic_store(&n->disk_bytes, UINT64_MAX);
+    atomic_store(&n->disk_files, UINT64_MAX);
+    node_look_at_disk(n);
     n->dedupe.window_ms = p->dedupe_window_ms;
     n->dedupe.bytes_max = p->dedupe_bytes_max;
     n->memory.history_bytes_max = p->history_bytes_max;

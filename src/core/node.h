@@ -24,6 +24,7 @@ struct node_params {
     uint32_t ring_size;
     uint64_t segment_bytes;
     uint64_t journal_bytes_max;
+    uint64_t disk_reserve_bytes; /* 0: the room of the disk is not looked at */
     uint64_t tail_bytes_max;
     uint64_t history_bytes_max;
     uint64_t history_items_max; /* of one stream, like the next */
@@ -57,6 +58,10 @@ struct node {
     _Atomic uint64_t retention_now_ms; /* by which ages are judged; 0: not known yet */
     _Atomic bool journal_over;         /* the journal is larger than journal_bytes_max */
     _Atomic uint64_t watch_count;      /* submitted and not answered */
+    _Atomic uint64_t disk_bytes;       /* free at the last look, like the next */
+    _Atomic uint64_t disk_files;
+    _Atomic uint64_t disk_promised; /* to a segment that is being made */
+    _Atomic bool disk_tight;        /* no room for more, or nearly: as of the last look */
 };
 
 /* Reads everything back. Errors with *why: CORRUPT, VERSION, FOREIGN, NOSPC, IO... */
@@ -73,6 +78,11 @@ struct vnode *node_route(struct node *n, struct ior_slice bucket, struct ior_sli
                          uint64_t *ret_hash);
 /* Writes may be taken (API.md /readyz)? */
 bool node_writable(struct node *n);
+/* Is there room for more events: for those that no checkpoint has saved yet, these, and what
+ * checkpoints and deletions need? Cheap; as of the last look. Any thread. */
+bool node_has_room(struct node *n, uint64_t more_bytes);
+/* Looks at the disk. Off the workers. */
+void node_look_at_disk(struct node *n);
 /* Bytes of the segments that are needed; of the catalog's file. */
 uint64_t node_journal_bytes(struct node *n);
 uint64_t node_catalog_bytes(struct node *n);

@@ -104,9 +104,16 @@ enum ior_err vnode_restore(struct vnode *vn, struct kv_reader *r, struct ior_why
 {
     struct group_row row;
     enum ior_err err = catalog_get_group(r, vn->group.id, &row);
-    if (err == IOR_OK) group_restore(&vn->group, row.term, row.applied_index);
+    bool known = err == IOR_OK;
+    if (known) group_restore(&vn->group, row.term, row.applied_index);
     if (err == IOR_E_NOTFOUND) err = IOR_OK;
     if (err == IOR_OK) err = catalog_each_row(r, vn->partition, 0, seen_row, &vn->has_rows);
+    if (err == IOR_OK && vn->has_rows && !known)
+        return ior_why_set(why, IOR_E_CORRUPT,
+                           "the catalog has streams of partition %u, and lost how far they go",
+                           vn->partition);
+    /* A row may be lost: its name is asked for. */
+    if (known && row.applied_index > 0) vn->has_rows = true;
     if (err == IOR_OK) return err;
     return ior_why_set(why, err, "the catalog's rows of partition %u cannot be read: %s",
                        vn->partition, ior_err_reason(err));

@@ -93,6 +93,11 @@ enum ior_err disk_list(struct disk *d, const char *path, disk_name_cb cb, void *
     return d->ops->list(d, path, cb, ctx);
 }
 
+enum ior_err disk_room(struct disk *d, struct disk_room *ret)
+{
+    return d->ops->room(d, ret);
+}
+
 void disk_free(struct disk *d)
 {
     if (d != NULL) d->ops->free(d);

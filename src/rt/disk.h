@@ -16,6 +16,12 @@
 
 enum disk_open_flags { DISK_READ = 0, DISK_WRITE = 1, DISK_CREATE = 2 };
 
+/* What a process without special rights may still take. */
+struct disk_room {
+    uint64_t bytes;
+    uint64_t files; /* UINT64_MAX: this disk does not count them */
+};
+
 struct disk;
 struct disk_file;
 typedef enum ior_err (*disk_name_cb)(void *ctx, const char *name);
@@ -36,6 +42,7 @@ struct disk_ops {
     enum ior_err (*rmdir)(struct disk *d, const char *path, bool *ret_gone);
     enum ior_err (*sync_dir)(struct disk *d, const char *path);
     enum ior_err (*list)(struct disk *d, const char *path, disk_name_cb cb, void *ctx);
+    enum ior_err (*room)(struct disk *d, struct disk_room *ret);
     void (*free)(struct disk *d);
 };
 struct disk {
@@ -79,6 +86,7 @@ IOR_MUST_CHECK enum ior_err disk_rmdir(struct disk *d, const char *path, bool *r
 IOR_MUST_CHECK enum ior_err disk_sync_dir(struct disk *d, const char *path);
 /* Every name in a folder, in any order; the callback's error ends it. */
 IOR_MUST_CHECK enum ior_err disk_list(struct disk *d, const char *path, disk_name_cb cb, void *ctx);
+IOR_MUST_CHECK enum ior_err disk_room(struct disk *d, struct disk_room *ret);
 void disk_free(struct disk *d); /* NULL is fine; all files are closed before */
 /* Write a small file whole, replace the old one, and sync both it and its folder. */
 IOR_MUST_CHECK enum ior_err disk_replace_file(struct disk *d, const char *path, const void *data,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -201,6 +202,15 @@ static void disk_close_all(struct disk *d)
     free(d);
 }
 
+static enum ior_err room(struct disk *d, struct disk_room *ret)
+{
+    struct statvfs fs;
+    if (fstatvfs(disk_of(d)->dir_fd, &fs) != 0) return ior_err_from_errno(errno);
+    ret->bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    ret->files = fs.f_files == 0 ? UINT64_MAX : fs.f_favail;
+    return IOR_OK;
+}
+
 static const struct disk_ops posix_ops = {
     .open = file_open,
     .close = file_close,
@@ -217,6 +227,7 @@ static const struct disk_ops posix_ops = {
     .rmdir = dir_remove,
     .sync_dir = dir_sync,
     .list = dir_list,
+    .room = room,
     .free = disk_close_all,
 };
 

@@ -310,6 +310,15 @@ static enum ior_err dir_list(struct disk *d, const char *path, disk_name_cb cb, 
     return err;
 }
 
+static enum ior_err room(struct disk *d, struct disk_room *ret)
+{
+    uint64_t limit = sim_disk_of(d)->limit_bytes;
+    uint64_t used = disk_sim_used_bytes(d);
+    ret->bytes = limit > used ? limit - used : 0;
+    ret->files = UINT64_MAX;
+    return IOR_OK;
+}
+
 static void free_all(struct disk *d)
 {
     struct sim_disk *s = sim_disk_of(d);
@@ -337,6 +346,7 @@ static const struct disk_ops sim_ops = {
     .rmdir = dir_remove,
     .sync_dir = dir_sync,
     .list = dir_list,
+    .room = room,
     .free = free_all,
 };
 

@@ -8,7 +8,6 @@
 
 #include "store/catalog_row.h"
 
-static const char bucket_counter[] = "next_bucket";
 static const char counter_prefix[] = "next_"; /* no caller's meta begins so */
 
 enum ior_err catalog_put(struct kv_writer *w, enum kv_table t, const struct catalog_key *key,
@@ -33,6 +32,27 @@ enum ior_err catalog_take_number(struct kv_writer *w, const char *counter, uint3
     catalog_encode_number(&value, number + 1);
     *ret = number;
     return catalog_put(w, KV_META, &key, &value);
+}
+
+enum ior_err catalog_next(struct kv_reader *r, enum kv_table t, struct ior_slice at, bool exact,
+                          struct ior_slice *ret_key, struct ior_slice *ret_value)
+{
+    struct ior_slice key;
+    struct ior_slice value;
+    enum ior_err err;
+    if (!exact) {
+        err = kv_seek_back(r, t, at, &key, &value);
+        if (err != IOR_OK && err != IOR_E_END) return err;
+        return kv_seek(r, t, at, ret_key, ret_value);
+    }
+    err = kv_seek(r, t, at, &key, &value);
+    if (err == IOR_E_END || (err == IOR_OK && !ior_slice_eq(key, at))) return IOR_E_CORRUPT;
+    if (err == IOR_OK) err = kv_next(r, &key, &value);
+    if (err != IOR_OK) return err;
+    if (ior_slice_cmp(key, at) <= 0) return IOR_E_CORRUPT;
+    *ret_key = key;
+    *ret_value = value;
+    return IOR_OK;
 }
 
 /* ---- buckets ---- */
@@ -66,7 +86,7 @@ enum ior_err catalog_bucket_id(struct kv_writer *w, struct ior_slice name, uint3
     struct bucket_row row = {.name = name};
     enum ior_err err = find_bucket_id(w, name, ret_id);
     if (err != IOR_E_NOTFOUND) return err;
-    err = catalog_take_number(w, bucket_counter, &row.id);
+    err = catalog_take_number(w, CATALOG_BUCKET_COUNTER, &row.id);
     if (err == IOR_OK) err = put_bucket(w, &row);
     if (err == IOR_OK) *ret_id = row.id;
     return err;

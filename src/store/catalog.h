@@ -90,6 +90,15 @@ IOR_MUST_CHECK enum ior_err catalog_put_group(struct kv_writer *w, uint32_t grou
 IOR_MUST_CHECK enum ior_err catalog_put_meta(struct kv_writer *w, const char *name,
                                              struct ior_slice value);
 
+/* The uid of a stream: its highest bits are those of the hash of bucket and name, so that the
+ * row tells of a name that the catalog has lost. The others are random. */
+#define CATALOG_UID_HASH_SHIFT 48
+static inline uint64_t catalog_uid(uint64_t name_hash, uint64_t random)
+{
+    const uint64_t mask = (1ull << CATALOG_UID_HASH_SHIFT) - 1;
+    return (name_hash & ~mask) | (random & mask);
+}
+
 /* ---- reading: in a snapshot. Slices stand until kv_read_end(). NOTFOUND, CORRUPT, VERSION ---- */
 IOR_MUST_CHECK enum ior_err catalog_get_bucket(struct kv_reader *r, struct ior_slice name,
                                                struct bucket_row *ret);
@@ -113,6 +122,9 @@ IOR_MUST_CHECK enum ior_err catalog_last_chunk(struct kv_reader *r, uint32_t par
 /* Has the open transaction another row of this stream than the snapshot, which is older? */
 IOR_MUST_CHECK enum ior_err catalog_stream_is_new(struct kv_writer *w, struct kv_reader *r,
                                                   uint32_t partition, uint64_t uid, bool *ret);
+/* What must agree, as far as it is known without reading all rows: the buckets are counted.
+ * CORRUPT and other errors with *why. */
+IOR_MUST_CHECK enum ior_err catalog_check(struct kv_reader *r, struct ior_why *why);
 /* Walks: start with the name or path after which it goes on (empty: the first); false ends it.
  * A callback may read with the same reader. After an error nothing more is shown. */
 typedef bool (*catalog_name_cb)(void *ctx, struct ior_slice name);

@@ -88,16 +88,16 @@ enum ior_err catalog_each_key(struct kv_reader *r, uint32_t partition, uint64_t 
     struct catalog_key whole =
         uid == 0 ? catalog_key_u32(partition) : catalog_key_uid(partition, uid);
     struct catalog_key from = whole;
-    for (;;) {
+    for (bool exact = false;; exact = true) {
         uint32_t partition_found = 0;
         uint64_t uid_found = 0;
-        enum ior_err err = kv_seek(r, KV_KEYS, catalog_key_slice(&from), &key, &value);
+        enum ior_err err = catalog_next(r, KV_KEYS, catalog_key_slice(&from), exact, &key, &value);
         if (err == IOR_E_END) return IOR_OK;
         if (err != IOR_OK) return err;
         if (!ior_slice_starts(key, catalog_key_slice(&whole))) return IOR_OK;
         err = take_key(key, value, &partition_found, &uid_found, &row);
         if (err != IOR_OK) return err;
-        from = catalog_key_after(key);
+        from = catalog_key_bytes(key);
         if (!cb(ctx, uid_found, &row)) return IOR_OK;
     }
 }

@@ -12,8 +12,6 @@
  * Thread: as kv.h. */
 #include "store/catalog_row.h"
 
-static const char node_counter[] = "next_names";
-
 /* Where to look: in a snapshot, or in what a writer put so far. */
 struct source {
     struct kv_reader *reader; /* or NULL */
@@ -89,7 +87,7 @@ static enum ior_err make_nodes(struct kv_writer *w, uint32_t *node, struct ior_s
         struct ior_buf value = {0};
         uint32_t number = 0;
         struct catalog_key key = link_key(*node, *name);
-        enum ior_err err = catalog_take_number(w, node_counter, &number);
+        enum ior_err err = catalog_take_number(w, CATALOG_NODE_COUNTER, &number);
         if (err != IOR_OK) return err;
         *node = number | CATALOG_NODE_FLAG;
         catalog_encode_number(&value, *node);
@@ -157,6 +155,7 @@ enum ior_err catalog_find_stream(struct kv_reader *r, uint32_t bucket_id, struct
 struct level {
     uint32_t node;
     struct catalog_key from; /* where it goes on */
+    bool exact;              /* that key was there: behind it */
 };
 
 struct walk {
@@ -172,6 +171,7 @@ static void enter(struct walk *w, unsigned depth, uint32_t node)
     w->depth = depth;
     w->levels[depth].node = node;
     w->levels[depth].from = catalog_key_u32(node);
+    w->levels[depth].exact = false;
 }
 
 /* Down to the piece behind this one, to be continued behind it. */
@@ -184,7 +184,8 @@ static enum ior_err go_down(struct walk *w, struct ior_slice key, struct ior_sli
         return IOR_E_CORRUPT;
     memcpy(w->name + w->depth * CATALOG_PIECE_BYTES, key.data + CATALOG_NODE_BYTES,
            CATALOG_PIECE_BYTES);
-    w->levels[w->depth].from = catalog_key_after(key);
+    w->levels[w->depth].from = catalog_key_bytes(key);
+    w->levels[w->depth].exact = true;
     enter(w, w->depth + 1, node);
     return IOR_OK;
 }
@@ -236,8 +237,8 @@ static enum ior_err step(struct walk *w, struct stream_row *ret, bool *ret_show)
     struct ior_slice value;
     struct level *level = &w->levels[w->depth];
     *ret_show = false;
-    enum ior_err err =
-        kv_seek(w->reader, KV_STREAMS, catalog_key_slice(&level->from), &key, &value);
+    enum ior_err err = catalog_next(w->reader, KV_STREAMS, catalog_key_slice(&level->from),
+                                    level->exact, &key, &value);
     struct catalog_key node = catalog_key_u32(level->node);
     if (err == IOR_OK && !ior_slice_starts(key, catalog_key_slice(&node))) err = IOR_E_END;
     if (err == IOR_E_END && w->depth > 0) {
@@ -248,7 +249,8 @@ static enum ior_err step(struct walk *w, struct stream_row *ret, bool *ret_show)
     if (key.size_bytes == CATALOG_NAME_KEY_BYTES_MAX) return go_down(w, key, value);
     if (key.size_bytes <= CATALOG_NODE_BYTES || key.size_bytes > CATALOG_NAME_KEY_BYTES_MAX)
         return IOR_E_CORRUPT;
-    level->from = catalog_key_after(key);
+    level->from = catalog_key_bytes(key);
+    level->exact = true;
     return take_name(w, key, value, ret, ret_show);
 }
 

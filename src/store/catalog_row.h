@@ -15,6 +15,8 @@ enum {
     CATALOG_NAME_KEY_BYTES_MAX = CATALOG_NODE_BYTES + CATALOG_PIECE_BYTES + 1,
     CATALOG_SEEK_BYTES_MAX = KV_KEY_BYTES_MAX, /* a key and one zero byte: what follows it */
 };
+#define CATALOG_BUCKET_COUNTER "next_bucket" /* names in KV_META */
+#define CATALOG_NODE_COUNTER "next_names"
 #define CATALOG_NODE_FLAG 0x80000000u /* the id of a piece; without it: a bucket's */
 
 struct catalog_key {
@@ -80,3 +82,11 @@ IOR_MUST_CHECK enum ior_err catalog_put(struct kv_writer *w, enum kv_table t,
 /* catalog_names.c: the name leads to this stream from now on. CORRUPT: to another one. */
 IOR_MUST_CHECK enum ior_err catalog_put_name(struct kv_writer *w, uint32_t bucket_id,
                                              struct ior_slice name, const struct catalog_name *to);
+
+/* One step of a walk over a table. exact: `at` is the key that the walk gave last; it is looked
+ * for, and what lies behind it in the file is given. Not exact: the first key >= at, after a look
+ * at the one in front of it. So a key that damage has moved out of its order is met, where a search
+ * alone would pass it by. END; CORRUPT also: `at` is gone, or the order is wrong. */
+IOR_MUST_CHECK enum ior_err catalog_next(struct kv_reader *r, enum kv_table t, struct ior_slice at,
+                                         bool exact, struct ior_slice *ret_key,
+                                         struct ior_slice *ret_value);

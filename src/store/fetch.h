@@ -18,6 +18,7 @@ enum {
     FETCH_CHUNKS_MAX = 256,      /* open at a time, those in use included */
     FETCH_READERS_IDLE_MAX = 64, /* of the catalog, kept for the next one */
     FETCH_BUCKETS_MAX = 65536,   /* names kept by id; of more, some are looked for each time */
+    FETCH_LOST_MAX = 4096,       /* rows looked at for one whose name is lost */
 };
 
 struct fetch;
@@ -51,11 +52,12 @@ struct fetch_row {
     size_t key_count;        /* at most DEDUPE_KEYS_MAX: of more, the youngest */
     struct key_row *keys;    /* oldest (smallest last_id) first */
 };
-/* NOTFOUND: the catalog does not know it. A deleted one is found: its ids go on. Other errors as
- * for fetch_events(). */
-IOR_MUST_CHECK enum ior_err fetch_stream(struct fetch *f, struct ior_slice bucket,
-                                         struct ior_slice name, struct fetch_row **ret,
-                                         struct ior_why *why);
+/* NOTFOUND: the catalog does not know it. A deleted one is found: its ids go on. CORRUPT also: it
+ * has a row in this partition (looked for by catalog_uid(), among FETCH_LOST_MAX at most), and no
+ * name leads there. Other errors as for fetch_events(). */
+IOR_MUST_CHECK enum ior_err fetch_stream(struct fetch *f, uint32_t partition,
+                                         struct ior_slice bucket, struct ior_slice name,
+                                         struct fetch_row **ret, struct ior_why *why);
 /* The first one of a bucket that was not asked for before reads the names of all buckets. */
 IOR_MUST_CHECK enum ior_err fetch_stream_uid(struct fetch *f, uint32_t partition, uint64_t uid,
                                              struct fetch_row **ret, struct ior_why *why);

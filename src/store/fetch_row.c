@@ -197,8 +197,44 @@ static enum ior_err make_row(struct kv_reader *r, const struct stream_row *row,
     return IOR_OK;
 }
 
-enum ior_err fetch_stream(struct fetch *f, struct ior_slice bucket, struct ior_slice name,
-                          struct fetch_row **ret, struct ior_why *why)
+/* ---- a name that is not there: was it? ---- */
+
+struct lost {
+    struct fetch *fetch;
+    struct kv_reader *reader;
+    struct ior_slice bucket;
+    struct ior_slice name;
+    uint64_t hash;
+    unsigned seen;
+    enum ior_err err;
+};
+
+/* A row with this name and hash: of this bucket, of one that has lost its own name, or of another
+ * bucket? */
+static bool is_it_lost(void *ctx, const struct stream_row *row)
+{
+    struct lost *l = ctx;
+    struct ior_slice bucket;
+    if (((row->uid ^ l->hash) >> CATALOG_UID_HASH_SHIFT) != 0) return false;
+    if (ior_slice_eq(row->name, l->name)) {
+        l->err = name_of_bucket(l->fetch, l->reader, row->bucket_id, &bucket);
+        if (l->err == IOR_E_NOTFOUND) l->err = IOR_E_CORRUPT;
+        if (l->err == IOR_OK && ior_slice_eq(bucket, l->bucket)) l->err = IOR_E_CORRUPT;
+    }
+    return l->err == IOR_OK && ++l->seen < FETCH_LOST_MAX;
+}
+
+static enum ior_err look_for_lost(struct lost *l, uint32_t partition)
+{
+    l->hash = ior_hash_pair(l->bucket, l->name);
+    uint64_t first = catalog_uid(l->hash, 0);
+    enum ior_err err =
+        catalog_each_row(l->reader, partition, first == 0 ? 0 : first - 1, is_it_lost, l);
+    return err == IOR_OK ? l->err : err;
+}
+
+enum ior_err fetch_stream(struct fetch *f, uint32_t partition, struct ior_slice bucket,
+                          struct ior_slice name, struct fetch_row **ret, struct ior_why *why)
 {
     struct kv_reader *r = NULL;
     struct bucket_row b;
@@ -212,10 +248,14 @@ enum ior_err fetch_stream(struct fetch *f, struct ior_slice bucket, struct ior_s
     }
     if (err == IOR_OK) {
         err = make_row(r, &row, bucket, ret, why);
+    } else if (err == IOR_E_NOTFOUND) {
+        struct lost l = {.fetch = f, .reader = r, .bucket = bucket, .name = name};
+        enum ior_err lost = look_for_lost(&l, partition);
+        err = lost == IOR_OK ? ior_why_set(why, err, "the catalog has no stream of this name")
+                             : ior_why_set(why, lost, "catalog: a stream has lost its name: %s",
+                                           ior_err_reason(lost));
     } else {
-        err = err == IOR_E_NOTFOUND
-                  ? ior_why_set(why, err, "the catalog has no stream of this name")
-                  : cannot_read(why, err);
+        err = cannot_read(why, err);
     }
     fetch_reader_give(f, r);
     return err;

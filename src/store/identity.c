@@ -55,9 +55,13 @@ static enum ior_err parse(char *text, struct identity *ret, struct ior_why *why)
     char *at = text;
     if (!take_line(&at, first_line, value, sizeof value))
         return ior_why_set(why, IOR_E_CORRUPT, "%s: damage at offset 0: this is no identity", path);
+    if (value[0] == 0 || value[strspn(value, "0123456789")] != 0)
+        return ior_why_set(why, IOR_E_CORRUPT, "%s: damage at offset %zu: no number of a format",
+                           path, strlen(first_line));
     if (strcmp(value, "1") != 0)
         return ior_why_set(why, IOR_E_VERSION,
-                           "the data directory has format %s; this program reads format 1", value);
+                           "%s: the data directory has format %s; this program reads format 1",
+                           path, value);
     bool ok = take_line(&at, "node ", ret->node, sizeof ret->node) &&
               take_line(&at, "id ", value, sizeof value) &&
               parse_hex(value, ret->id, NODE_ID_BYTES) &&

@@ -21,6 +21,11 @@ struct journal;
 struct journal_params {
     struct disk *disk; /* borrowed */
     uint64_t segment_bytes;
+    /* May a segment take so many bytes of the disk, which others need as well? False: NOSPC. Then
+     * room_taken() when it has them, or could not be made. NULL: nobody is asked. */
+    bool (*take_room)(void *ctx, uint64_t bytes);
+    void (*room_taken)(void *ctx);
+    void *room_ctx;
     /* It and all behind it must be there; 0: whatever is. One in front of it may have been kept
      * for its blocks: its records come once more. */
     uint64_t first_seq;
@@ -69,6 +74,9 @@ void journal_kick(struct journal *j, struct worker *w);
 uint64_t journal_epoch(struct journal *j);
 bool journal_failed(struct journal *j);
 bool journal_full(struct journal *j);
+/* No segment can be made now, and the one in use has little more than JOURNAL_TRIM_BYTES left (a
+ * quarter of a small one) behind more_bytes: it is for what makes room. Cheap; any thread. */
+bool journal_tight(struct journal *j, uint64_t more_bytes);
 
 /* Steps, one thread at a time. begin: write a batch of what waits, or a MARK when
  * one is due; true: journal_finish() must follow. */

@@ -38,6 +38,7 @@ struct journal {
     void *wake_ctx;
     void (*pause)(unsigned ms);
     _Atomic uint64_t fill_bytes; /* how far the active segment is written */
+    _Atomic bool full;           /* as full_since_us, for who does not hold the lock */
     _Atomic bool hurry;          /* the writer waits for the next segment */
     _Atomic bool idle;           /* the writer sleeps */
     _Atomic bool eager;          /* batches are small and syncs fast: see journal_submit() */

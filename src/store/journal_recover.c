@@ -122,7 +122,18 @@ static enum ior_err check_batch(struct reader *r, uint64_t offset, const struct 
     return IOR_OK;
 }
 
-static enum ior_err replay_batch(struct recovery *rec, const struct batch_head *h,
+/* A sound record that does not fit what came before it: where it is. */
+static enum ior_err refused(struct recovery *rec, uint64_t offset, enum ior_err err)
+{
+    char name[DISK_PATH_MAX];
+    if ((err != IOR_E_CORRUPT && err != IOR_E_VERSION) || rec->why == NULL) return err;
+    struct ior_why what = *rec->why;
+    segment_name(rec->journal->active.seq, name);
+    return ior_why_set(rec->why, err, "%s: the batch at offset %" PRIu64 ": %s", name, offset,
+                       what.text);
+}
+
+static enum ior_err replay_batch(struct recovery *rec, uint64_t offset, const struct batch_head *h,
                                  const uint8_t *records)
 {
     size_t pos = 0;
@@ -134,7 +145,7 @@ static enum ior_err replay_batch(struct recovery *rec, const struct batch_head *
         struct ior_slice items =
             ior_slice(records + pos + RECORD_HEAD_BYTES, rh.length_bytes - RECORD_HEAD_BYTES);
         err = rec->cb(rec->ctx, &rh, items, rec->why);
-        if (err != IOR_OK) return err;
+        if (err != IOR_OK) return refused(rec, offset, err);
         pos += rh.length_bytes;
         rec->report->records++;
     }
@@ -288,7 +299,7 @@ static enum ior_err replay_segment(struct recovery *rec, uint64_t *ret_position)
         if (h.number != j->next_number) return IOR_OK;
         err = check_batch(&rec->reader, position, &h, &records);
         if (err == IOR_E_CORRUPT) return IOR_OK;
-        if (err == IOR_OK) err = replay_batch(rec, &h, records);
+        if (err == IOR_OK) err = replay_batch(rec, position, &h, records);
         if (err != IOR_OK) return err;
         j->next_number++;
         j->last_batch_offset = position;
@@ -310,7 +321,7 @@ static enum ior_err step_segment(struct recovery *rec, bool *ret_stepped)
     bool is = false;
     reader_aim(&rec->reader, &next);
     err = head_at(&rec->reader, JOURNAL_PAGE_BYTES, &h, &is);
-    bool goes_on = is && (h.number == j->next_number || j->next_number == 0);
+    bool goes_on = is && h.number == j->next_number;
     reader_aim(&rec->reader, &j->active);
     if (err != IOR_OK || !goes_on) {
         segment_close(&next);

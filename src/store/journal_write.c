@@ -189,6 +189,19 @@ static void pace_wait(void *ctx, uint64_t done_bytes, uint64_t size_bytes)
     if (j->pause != NULL && !behind && !atomic_load(&j->hurry)) j->pause(PACE_MS);
 }
 
+/* A new file takes blocks that others may need more; one that is used again has them. */
+static enum ior_err make_segment(struct journal *j, uint64_t seq, uint64_t *recycle_seq,
+                                 struct segment *ret)
+{
+    const struct journal_params *p = &j->params;
+    bool ask = *recycle_seq == 0 && p->take_room != NULL;
+    if (ask && !p->take_room(p->room_ctx, p->segment_bytes)) return IOR_E_NOSPC;
+    enum ior_err err = segment_make(p->disk, seq, p->segment_bytes, p->node_id, recycle_seq,
+                                    (struct segment_pace){pace_wait, j}, ret);
+    if (ask) p->room_taken(p->room_ctx);
+    return err;
+}
+
 /* prepare_lock held. */
 static enum ior_err make_spare(struct journal *j)
 {
@@ -205,8 +218,7 @@ static enum ior_err make_spare(struct journal *j)
     if (wait) return IOR_E_NOSPC;
 
     struct segment s = {0};
-    enum ior_err err = segment_make(j->params.disk, seq, j->params.segment_bytes, j->params.node_id,
-                                    &recycle_seq, (struct segment_pace){pace_wait, j}, &s);
+    enum ior_err err = make_segment(j, seq, &recycle_seq, &s);
     pthread_mutex_lock(&j->lock);
     j->recycle_seq = recycle_seq;
     bool was_full = j->full_since_us != 0;
@@ -218,6 +230,7 @@ static enum ior_err make_spare(struct journal *j)
         j->full_since_us = clock_mono_us(); /* never 0: the machine has been up for a while */
     }
     bool is_full = j->full_since_us != 0;
+    atomic_store(&j->full, is_full);
     bool stuck = err != IOR_OK && err != IOR_E_NOSPC && err != IOR_E_NOMEM && journal_stick(j);
     pthread_mutex_unlock(&j->lock);
     if (stuck)
@@ -233,6 +246,14 @@ static enum ior_err make_spare(struct journal *j)
     if (was_full && !is_full)
         LOG_INFO("journal", "room again", "segment=%llu", (unsigned long long)seq);
     return err;
+}
+
+bool journal_tight(struct journal *j, uint64_t more_bytes)
+{
+    uint64_t size = j->params.segment_bytes;
+    uint64_t keep = size / 4 < JOURNAL_TRIM_BYTES ? size / 4 : JOURNAL_TRIM_BYTES;
+    if (!atomic_load_explicit(&j->full, memory_order_relaxed)) return false;
+    return atomic_load_explicit(&j->fill_bytes, memory_order_relaxed) + more_bytes + keep > size;
 }
 
 void journal_prepare(struct journal *j)

@@ -191,8 +191,10 @@ static void submit(struct world *w, struct op *op, struct append *a, unsigned fl
     worker_enter(NULL);
     if (err == IOR_OK) return;
     if (err == IOR_E_TAILFULL) trace_count(COUNT_tail_full, 1);
-    if (err != IOR_E_INFLIGHT && err != IOR_E_BUSY && err != IOR_E_TAILFULL)
-        trace_violation("an append was refused with %s", ior_err_name(err));
+    if (err == IOR_E_NOSPC) trace_count(COUNT_nospc, 1);
+    bool expected = err == IOR_E_INFLIGHT || err == IOR_E_BUSY || err == IOR_E_TAILFULL ||
+                    (err == IOR_E_NOSPC && w->full_in_life);
+    if (!expected) trace_violation("an append was refused with %s", ior_err_name(err));
     trace_count(COUNT_gave_up, 1);
     w->pending--;
     model_refused(&w->model, model_op(&w->model, a->user[0]));

@@ -94,6 +94,7 @@ static void choose_limits(struct world *w, struct node_params *p)
     if (world_odds(w, 3)) p->small_bytes_max = 256 + world_below(w, 64 << 10);
     if (world_odds(w, 3)) p->chunk_items_max = 2 + world_below(w, 30);
     if (world_odds(w, 3)) p->chunk_bytes_max = 1000 + world_below(w, 100 << 10);
+    if (world_odds(w, 2)) p->disk_reserve_bytes = 1000 + world_below(w, 100 << 10);
 }
 
 static enum ior_err try_start(struct world *w, struct ior_why *why)
@@ -187,7 +188,8 @@ void world_start(struct world *w, bool faults)
         bool known = dead || disk_sim_failed(w->disk) || err == IOR_E_NOSPC;
         disk_sim_set_limit(w->disk, UINT64_MAX);
         if (!dead) disk_sim_fail(w->disk, DISK_SIM_WRITE, 0, IOR_OK, false);
-        if (err == IOR_OK) { /* the crash point, if it was one, is still ahead */
+        if (err == IOR_OK) {            /* the crash point, if it was one, is still ahead */
+            node_look_at_disk(w->node); /* the limit is gone */
             check_report(w);
             return;
         }

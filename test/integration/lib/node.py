@@ -133,6 +133,7 @@ class Node:
         self.log_file = os.path.join(self.folder, "stderr")
         self.conf = {**self.DEFAULTS, "paths.data": self.data, **(conf or {})}
         self.env = dict(env or {})
+        self.prefix = []  # a program that becomes the node, as `prlimit`
         self.process = None
         self.host = self.port = None
         self._token = None
@@ -149,7 +150,7 @@ class Node:
         assert not self.running(), "the node is running already"
         self.write_conf()
         with open(self.out_file, "ab") as out, open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([binary(), "console", "--conf", self.conf_file],
+            self.process = subprocess.Popen([*self.prefix, binary(), "console", "--conf", self.conf_file],
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=log,
                                             cwd=self.folder, env=clean_env(self.env))
         track(self.process.pid)

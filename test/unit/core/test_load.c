@@ -388,8 +388,8 @@ static void it_leaves_while_they_wait(void **state)
     assert_int_equal(rig.node->vnodes[0].loads.count, 0);
 }
 
-/* What: a walk over more streams than memory.history has room for stays inside of it: those that were
- * used before leave while the next ones come. */
+/* What: a walk over more streams than memory.history has room for stays inside of it: those that
+ * were used before leave while the next ones come. */
 static void walks_stay_in_memory_history(void **state)
 {
     (void)state;

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "rt/disk.h"
+#include "rt/disk_sim.h"
 
 enum { NOBODY = 65534 };
 
@@ -421,6 +422,24 @@ static void missing_rights_are_named(void **state)
     assert_int_equal(chmod(path, 0700), 0);
 }
 
+/* What: the room is what the file system says, and a file takes some of it. */
+static void room_is_told(void **state)
+{
+    (void)state;
+    struct disk_room room = {0, 0};
+    assert_int_equal(disk_room(disk, &room), IOR_OK);
+    assert_true(room.bytes > 0 && room.files > 0);
+    struct disk *sim = disk_sim_new(1);
+    disk_sim_set_limit(sim, 10000);
+    assert_int_equal(disk_replace_file(sim, "f", "0123456789", 10), IOR_OK);
+    assert_int_equal(disk_room(sim, &room), IOR_OK);
+    assert_int_equal(room.bytes, 10000 - disk_sim_used_bytes(sim));
+    disk_sim_set_limit(sim, 1);
+    assert_int_equal(disk_room(sim, &room), IOR_OK);
+    assert_int_equal(room.bytes, 0);
+    disk_free(sim);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -440,6 +459,7 @@ int main(void)
         TEST(open_files_outlive_their_names),
         TEST(the_folder_is_made),
         TEST(missing_rights_are_named),
+        TEST(room_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

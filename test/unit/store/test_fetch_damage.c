@@ -270,7 +270,7 @@ static enum ior_err read_small(struct fetch_row **ret)
 
 static enum ior_err read_by_name(struct fetch_row **ret)
 {
-    return fetch_stream(fr, IOR_SLICE("orders"), IOR_SLICE("2024"), ret, &cr_why);
+    return fetch_stream(fr, 0, IOR_SLICE("orders"), IOR_SLICE("2024"), ret, &cr_why);
 }
 
 static enum ior_err read_by_uid(struct fetch_row **ret)

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "store/fetch_private.h"
 
 static const struct stream_row sample = {
@@ -40,7 +41,7 @@ static struct fetch_row *by_name(const char *bucket, struct ior_slice name)
 {
     struct fetch_row *r = NULL;
     why.text[0] = 0;
-    enum ior_err err = fetch_stream(fr, ior_slice_str(bucket), name, &r, &why);
+    enum ior_err err = fetch_stream(fr, 0, ior_slice_str(bucket), name, &r, &why);
     if (err != IOR_OK) fail_msg("%s: %s", ior_err_name(err), why.text);
     return r;
 }
@@ -77,7 +78,7 @@ static void expect_no_name(const char *bucket, const char *name, enum ior_err wa
 {
     struct fetch_row *r = NULL;
     why.text[0] = 0;
-    assert_int_equal(fetch_stream(fr, ior_slice_str(bucket), ior_slice_str(name), &r, &why),
+    assert_int_equal(fetch_stream(fr, 0, ior_slice_str(bucket), ior_slice_str(name), &r, &why),
                      wanted);
     assert_null(r);
     assert_int_not_equal(why.text[0], 0);
@@ -306,12 +307,60 @@ static void catalogs_that_lie(void **state)
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, fr_set_up, fr_tear_down)
+/* What: a name that the catalog has lost is found by its row; a name that was never there, and a
+ * stream of the same name in another bucket, are not. */
+static void lost_names(void **state)
+{
+    (void)state;
+    struct fetch_row *r = NULL;
+    const uint64_t hash = ior_hash_pair(IOR_SLICE("orders"), IOR_SLICE("2024"));
+    struct stream_row row = sample;
+    row.uid = catalog_uid(hash, 77);
+    assert_int_equal(row.uid & 0xffffffffffff, 77);
+    struct kv_writer *w = fr_begin();
+    put(w, "orders", row);
+    fr_commit(w);
+    assert_int_equal(
+        fetch_stream(fr, CR_PARTITION, IOR_SLICE("other"), IOR_SLICE("2024"), &r, &why),
+        IOR_E_NOTFOUND);
+    uint8_t key[8] = {0, 0, 0, 1, '2', '0', '2', '4'}; /* docs/formats.rst: bucket 1, the piece */
+    w = fr_begin();
+    assert_int_equal(kv_del(w, KV_STREAMS, ior_slice(key, sizeof key)), IOR_OK);
+    fr_commit(w);
+    assert_int_equal(
+        fetch_stream(fr, CR_PARTITION, IOR_SLICE("orders"), IOR_SLICE("2024"), &r, &why),
+        IOR_E_CORRUPT);
+    assert_non_null(strstr(why.text, "lost its name"));
+    assert_int_equal(
+        fetch_stream(fr, CR_PARTITION + 1, IOR_SLICE("orders"), IOR_SLICE("2024"), &r, &why),
+        IOR_E_NOTFOUND);
+    assert_int_equal(
+        fetch_stream(fr, CR_PARTITION, IOR_SLICE("orders"), IOR_SLICE("2025"), &r, &why),
+        IOR_E_NOTFOUND);
+}
+
+/* What: the bucket's own name is lost: its streams are not new ones either. */
+static void lost_buckets(void **state)
+{
+    (void)state;
+    struct fetch_row *r = NULL;
+    struct stream_row row = sample;
+    row.uid = catalog_uid(ior_hash_pair(IOR_SLICE("orders"), IOR_SLICE("2024")), 0);
+    put_one("orders", row);
+    struct kv_writer *w = fr_begin();
+    assert_int_equal(kv_del(w, KV_BUCKETS, IOR_SLICE("orders")), IOR_OK);
+    fr_commit(w);
+    assert_int_equal(
+        fetch_stream(fr, CR_PARTITION, IOR_SLICE("orders"), IOR_SLICE("2024"), &r, &why),
+        IOR_E_CORRUPT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(rows_come_back),    T(deleted),       T(keys),
         T(too_many_keys),     T(buckets_by_id), T(more_buckets_than_are_kept),
-        T(catalogs_that_lie),
+        T(catalogs_that_lie), T(lost_names),    T(lost_buckets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,9 +127,9 @@ static void read_row(uint64_t i, bool by_name)
     struct fetch_row *row = NULL;
     struct ior_why why = {""};
     snprintf(bucket, sizeof bucket, "b%u", (unsigned)i);
-    enum ior_err err = by_name
-                           ? fetch_stream(fr, ior_slice_str(bucket), IOR_SLICE("2024"), &row, &why)
-                           : fetch_stream_uid(fr, CR_PARTITION, CR_UID + i, &row, &why);
+    enum ior_err err =
+        by_name ? fetch_stream(fr, 0, ior_slice_str(bucket), IOR_SLICE("2024"), &row, &why)
+                : fetch_stream_uid(fr, CR_PARTITION, CR_UID + i, &row, &why);
     if (err != IOR_OK || !ior_slice_eq(row->bucket, ior_slice_str(bucket)) ||
         row->row.uid != CR_UID + i || !ior_slice_eq(row->row.name, IOR_SLICE("2024"))) {
         atomic_fetch_add(&wrong, 1);

@@ -133,7 +133,7 @@ static void other_format_is_named(void **state)
     (void)state;
     write_file(path, "iorio data directory, format 2\nwhatever is there then\n");
     expect_error(node, 64, IOR_E_VERSION,
-                 "the data directory has format 2; this program reads format 1");
+                 "identity: the data directory has format 2; this program reads format 1");
 }
 
 /* What: whichever bit is changed, and whichever length the file is cut to: the error names
