@@ -11,7 +11,8 @@
 #include "rt/clock.h"
 #include "rt/disk_sim.h"
 
-enum { RIG_WORKERS = 2, RIG_WALL_MS = 1700000000 };
+#define RIG_WALL_MS 1700000000000u /* after CUTOFF_EPOCH_MS */
+enum { RIG_WORKERS = 2 };
 
 struct rig {
     struct disk *disk;
