@@ -11,8 +11,7 @@
 #include "rt/clock.h"
 #include "rt/disk_sim.h"
 
-#define RIG_WALL_MS 1700000000000u /* after CUTOFF_EPOCH_MS */
-enum { RIG_WORKERS = 2 };
+enum { RIG_WORKERS = 2, RIG_WALL_MS = 1700000000 };
 
 struct rig {
     struct disk *disk;

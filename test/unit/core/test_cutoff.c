@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "core/cutoff.h"
-#include "rig.h"
+#include "sweep_rig.h"
 
 #define NOW 1700000000000ull
 #define DAY_MS 86400000ull
@@ -125,25 +125,26 @@ static void saved_by_checkpoints(void **state)
     struct rig r;
     (void)state;
     rig_init(&r);
+    r.wall_ms = SR_WALL_MS;
     rig_open(&r);
     assert_int_equal(node_retention_now_ms(r.node), 0);
     node_tick(r.node);
-    assert_int_equal(node_retention_now_ms(r.node), RIG_WALL_MS);
+    assert_int_equal(node_retention_now_ms(r.node), SR_WALL_MS);
     rig_put(&r, "b", "s", "1");
     assert_int_equal(rig_checkpoint(&r), IOR_OK);
     rig_close(&r);
     r.wall_ms += YEARS_10_MS;
     rig_open(&r);
     node_tick(r.node);
-    assert_int_equal(node_retention_now_ms(r.node), RIG_WALL_MS);
+    assert_int_equal(node_retention_now_ms(r.node), SR_WALL_MS);
     r.mono_us += 3000000;
     node_tick(r.node);
-    assert_int_equal(node_retention_now_ms(r.node), RIG_WALL_MS + 6000);
+    assert_int_equal(node_retention_now_ms(r.node), SR_WALL_MS + 6000);
     rig_close(&r);
-    r.wall_ms = RIG_WALL_MS + 7 * DAY_MS;
+    r.wall_ms = SR_WALL_MS + 7 * DAY_MS;
     rig_open(&r);
     node_tick(r.node);
-    assert_int_equal(node_retention_now_ms(r.node), RIG_WALL_MS + 7 * DAY_MS);
+    assert_int_equal(node_retention_now_ms(r.node), SR_WALL_MS + 7 * DAY_MS);
     rig_done(&r);
 }
 

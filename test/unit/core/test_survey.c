@@ -11,6 +11,7 @@ static int set_up(void **state)
 {
     (void)state;
     rig_init(&rig);
+    rig.wall_ms = SR_WALL_MS;
     rig_open(&rig);
     return 0;
 }

@@ -9,6 +9,7 @@ static int set_up(void **state)
 {
     (void)state;
     rig_init(&rig);
+    rig.wall_ms = SR_WALL_MS;
     rig_open(&rig);
     node_cutoff_tick(rig.node);
     return 0;

@@ -11,6 +11,7 @@ static int set_up(void **state)
 {
     (void)state;
     rig_init(&rig);
+    rig.wall_ms = SR_WALL_MS;
     rig_open(&rig);
     return 0;
 }
@@ -83,7 +84,7 @@ static void chunks_of_a_stream(void **state)
         assert_int_equal(u.items[i].first, 64 * i + 1);
         assert_int_equal(u.items[i].last, 64 * (i + 1));
         assert_int_equal(u.items[i].bytes, 6400);
-        assert_int_equal(u.items[i].time_ms, RIG_WALL_MS + 1000 * i);
+        assert_int_equal(u.items[i].time_ms, SR_WALL_MS + 1000 * i);
     }
     units_done(&u);
     assert_int_equal(units_of_stream(&u, r, &row, 64 + 33, true), IOR_OK);
