@@ -91,8 +91,9 @@ enum ior_err retention_view_new(struct retention_view *from, struct retention_vi
     return IOR_OK;
 }
 
-struct retention_view *retention_view_ref(struct retention_view *v)
+struct retention_view *retention_view_ref(const struct retention_view *shared)
 {
+    struct retention_view *v = (struct retention_view *)(uintptr_t)shared; /* only refs changes */
     IOR_CHECK_MAGIC(v, VIEW_MAGIC);
     atomic_fetch_add(&v->refs, 1);
     return v;
@@ -205,6 +206,26 @@ bool retention_view_next_total(const struct retention_view *v, uint64_t *pos,
             return true;
         }
     }
+    return false;
+}
+
+bool retention_view_next(const struct retention_view *v, uint64_t *pos,
+                         struct ior_slice *ret_bucket, struct ior_slice *ret_stream,
+                         struct retention *ret)
+{
+    size_t shard = (size_t)(*pos >> 32);
+    uint32_t i = (uint32_t)*pos;
+    for (; shard < SHARDS; shard++, i = 0) {
+        const struct shard *s = v->shards[shard];
+        if (s == NULL || i >= s->count) continue;
+        const struct entry *e = s->slots[i].entry;
+        *ret_bucket = bucket_of(e);
+        *ret_stream = stream_of(e);
+        *ret = e->r;
+        *pos = (uint64_t)shard << 32 | (i + 1);
+        return true;
+    }
+    *pos = (uint64_t)shard << 32;
     return false;
 }
 

@@ -18,7 +18,7 @@ IOR_MUST_CHECK enum ior_err retention_view_new(struct retention_view *from,
 IOR_MUST_CHECK enum ior_err retention_view_set(struct retention_view *draft,
                                                struct ior_slice bucket, struct ior_slice stream,
                                                const struct retention *r);
-struct retention_view *retention_view_ref(struct retention_view *v);
+struct retention_view *retention_view_ref(const struct retention_view *v);
 void retention_view_unref(struct retention_view *v); /* NULL is fine; a draft, too */
 
 /* How many policies there are, of buckets and of streams. */
@@ -36,3 +36,7 @@ bool retention_view_get(const struct retention_view *v, struct ior_slice bucket,
  * all. The name lives as long as the view; *pos is good for this view only. */
 bool retention_view_next_total(const struct retention_view *v, uint64_t *pos,
                                struct ior_slice *ret_bucket, uint64_t *ret_max_total_bytes);
+/* Every policy, in no order; stream empty: a bucket's. As retention_view_next_total(). */
+bool retention_view_next(const struct retention_view *v, uint64_t *pos,
+                         struct ior_slice *ret_bucket, struct ior_slice *ret_stream,
+                         struct retention *ret);

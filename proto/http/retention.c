@@ -1,11 +1,14 @@
-/* proto/http/retention.c - GET, PUT and DELETE /policies/:b and /policies/:b/:s: how much is kept.
+/* proto/http/retention.c - GET, PUT and DELETE /policies/:b and /policies/:b/:s: how much is kept;
+ * POST .../preview: what would go.
  * Happy path: what holds is read from this worker's view; a change goes through the log and is
  * answered when it is on disk and every worker has it.
  * Failure modes: a body that is no policy is 400 with the field and the value that are wrong;
  * the policy that was there stays. */
 #include "base/limits.h"
+#include "core/preview.h"
 #include "proto/http/call.h"
 #include "proto/http/routes.h"
+#include "rt/clock.h"
 
 static void reply_policy(struct http_call *call, const struct retention *r)
 {
@@ -83,23 +86,70 @@ static void reply_invalid(struct http_call *call, enum ior_err err,
     ior_buf_done(&extra);
 }
 
-void route_retention_put(struct http_call *call)
+/* The policy of the body. False: it is answered. */
+static bool take_policy(struct http_call *call, struct retention *ret)
 {
-    struct retention r;
     struct retention_problem p;
     if (call->body.size_bytes > RETENTION_JSON_BYTES_MAX) {
         call_reply_error(call, IOR_E_TOOLARGE, "A policy is at most 4096 bytes of JSON", NULL);
-        return;
+        return false;
     }
-    enum ior_err err = retention_parse(call->body, call->stream.size_bytes > 0, &r, &p);
-    if (err == IOR_OK) {
-        change(call, &r);
-    } else {
-        reply_invalid(call, err, &p);
-    }
+    enum ior_err err = retention_parse(call->body, call->stream.size_bytes > 0, ret, &p);
+    if (err != IOR_OK) reply_invalid(call, err, &p);
+    return err == IOR_OK;
+}
+
+void route_retention_put(struct http_call *call)
+{
+    struct retention r;
+    if (take_policy(call, &r)) change(call, &r);
 }
 
 void route_retention_delete(struct http_call *call)
 {
     change(call, NULL);
+}
+
+/* ---- what would go ---- */
+
+static void preview_done(struct preview *p)
+{
+    struct http_call *call = call_redeem(p->user_ptr, p->user[0]);
+    if (call != NULL && p->err != IOR_OK) {
+        call_reply_error(call, p->err,
+                         p->err == IOR_E_TIMEOUT
+                             ? "There are too many streams to look at within request.timeout"
+                             : NULL,
+                         NULL);
+    } else if (call != NULL) {
+        struct ior_buf out;
+        ior_buf_init(&out);
+        ior_buf_addf(&out, "{\"streams\":%llu,\"events\":%llu,\"bytes\":%llu}",
+                     (unsigned long long)p->streams, (unsigned long long)p->events,
+                     (unsigned long long)p->bytes);
+        call_reply_buf(call, 200, "application/json", &out);
+    }
+    preview_free(p);
+}
+
+void route_retention_preview(struct http_call *call)
+{
+    struct retention r = {0};
+    struct preview *p = NULL;
+    bool present = call->body.size_bytes == 0;
+    if (!present && !take_policy(call, &r)) return;
+    enum ior_err err = preview_new(call->bucket, call->stream, &p);
+    if (err != IOR_OK) {
+        call_reply_error(call, err, NULL, NULL);
+        return;
+    }
+    p->present = present;
+    p->policy = r;
+    p->deadline_us = clock_mono_us() + call->app->config->request_timeout * 1000u;
+    p->user_ptr = call->app;
+    p->user[0] = call_ticket(call, true);
+    err = p->user[0] == 0 ? IOR_E_BUSY : iorio_preview(call->app->node, p, preview_done);
+    if (err == IOR_OK) return;
+    preview_free(p);
+    call_reply_error(call, err, NULL, NULL);
 }

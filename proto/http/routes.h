@@ -18,6 +18,7 @@ void route_stream_delete(struct http_call *call);
 void route_stream_post(struct http_call *call);
 void route_retention_get(struct http_call *call);
 void route_retention_put(struct http_call *call);
+void route_retention_preview(struct http_call *call);
 void route_retention_delete(struct http_call *call);
 void route_event_get(struct http_call *call);
 void route_listen(struct http_call *call);

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "core/checkpoint_thread.h"
 #include "core/node.h"
+#include "core/sweep.h"
 #include "proto/http/server.h"
 #include "rt/clock.h"
 #include "rt/job.h"
@@ -208,6 +209,7 @@ static enum ior_err node_start(struct run *r)
         .chunk_bytes_max = c->chunk_max_bytes,
         .small_bytes_max = c->chunk_min_bytes,
         .stream_idle_ms = STREAM_IDLE_MS,
+        .eviction_interval_ms = c->eviction_interval,
         .open_kv = open_kv,
         .open_kv_ctx = r,
         .disk_jobs = r->disk_jobs,
@@ -362,6 +364,24 @@ static enum ior_err checkpoint_start_thread(struct run *r)
 static void checkpoint_stop_thread(struct run *r)
 {
     checkpoint_thread_stop(r->checkpoint_thread);
+}
+
+static enum ior_err surveys_start(struct run *r)
+{
+    (void)r; /* node_tick() begins them */
+    return IOR_OK;
+}
+
+/* Sweeps and previews end at their next step. */
+static void surveys_stop(struct run *r)
+{
+    atomic_store(&r->node->surveys_stop, true);
+    for (int i = 0; i < 5000; i++) {
+        each_worker(r, do_nothing);
+        if (atomic_load(&r->node->surveys) == 0 && sweep_rests(r->node->sweep)) return;
+        usleep(1000);
+    }
+    LOG_WARNING("app", "still looking at streams", "the disk is slow");
 }
 
 /* ---- users of a first start ---- */
@@ -527,6 +547,7 @@ static const struct stage stages[] = {
     {"journal", journal_start_threads, journal_stop_threads},
     {"disk jobs", disk_jobs_start, disk_jobs_stop},
     {"checkpoint", checkpoint_start_thread, checkpoint_stop_thread},
+    {"surveys", surveys_start, surveys_stop},
     {"crypto", crypto_start, crypto_stop},
     {"users", users_start, NULL},
     {"door", door_start, door_stop},

@@ -61,6 +61,12 @@
 #define CHECKPOINT_RETRY_MS 1000
 /* Idempotency keys stay in the catalog so much longer than their window: clocks jump. */
 #define CHECKPOINT_KEYS_MARGIN_MS 3600000
+/* How old the saved clock of retention may get on a node where nothing changes. */
+#define CHECKPOINT_CLOCK_MS 86400000
+/* Between two sweeps of retention when policies change all the time. */
+#define SWEEP_PAUSE_MS 1000
+/* Previews of policies at a time. More: 503. */
+#define PREVIEWS_MAX 4
 /* The catalog's file is sparse and may grow up to this; more: NOSPC, appends go on until
  * memory.tail is full. */
 #define CATALOG_MAP_BYTES (64ull << 30)

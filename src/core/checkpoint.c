@@ -44,6 +44,7 @@ struct checkpoint {
     struct take take;
     struct meta_snapshot facts;
     uint64_t facts_index; /* up to it they are saved */
+    uint64_t clock_ms;    /* retention_bound_ms as it was saved last */
     uint64_t release_seq;
     uint64_t start_us;
     uint64_t streams;
@@ -146,7 +147,9 @@ bool checkpoint_is_due(struct checkpoint *c)
     bool releasable = journal_bytes > 2 * n->params.segment_bytes;
     if (releasable && journal_bytes > n->params.journal_bytes_max / 2) return true;
     if (now_us - atomic_load(&c->last_end_us) < CHECKPOINT_INTERVAL_MS * 1000u) return false;
-    return anything_changed(n);
+    uint64_t ahead_ms = atomic_load(&n->retention_bound_ms) - c->clock_ms;
+    bool clock_is_old = (int64_t)ahead_ms > (int64_t)CHECKPOINT_CLOCK_MS;
+    return clock_is_old || anything_changed(n);
 }
 
 void checkpoint_start(struct checkpoint *c)
@@ -471,6 +474,11 @@ static enum checkpoint_did facts_came(struct checkpoint *c)
     ior_put_u64(value, c->release_seq);
     if (err == IOR_OK)
         err = save_meta(c->save, CHECKPOINT_META_FIRST, ior_slice(value, sizeof value));
+    uint64_t clock_ms = atomic_load(&c->node->retention_bound_ms);
+    ior_put_u64(value, clock_ms);
+    if (err == IOR_OK && clock_ms > 0)
+        err = save_meta(c->save, CHECKPOINT_META_CLOCK, ior_slice(value, sizeof value));
+    if (err == IOR_OK) c->clock_ms = clock_ms;
     if (err == IOR_OK) err = save_commit(c->save);
     if (err != IOR_OK) {
         fail(c, err, "writing facts");

@@ -14,7 +14,9 @@
 #include "core/node.h"
 
 #define CHECKPOINT_META_FIRST "journal_first" /* u64: the first segment that is needed */
-#define CHECKPOINT_META_FACTS "facts"         /* u32: pieces; then facts.000000, ... */
+#define CHECKPOINT_META_CLOCK                                                                      \
+    "retention_clock"                 /* u64: how far ages are judged (cutoff.h), Unix ms */
+#define CHECKPOINT_META_FACTS "facts" /* u32: pieces; then facts.000000, ... */
 
 enum checkpoint_did {
     CHECKPOINT_RESTS,  /* nothing is to be done */

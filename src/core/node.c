@@ -18,6 +18,7 @@
 #include "base/metrics.h"
 #include "core/checkpoint.h"
 #include "core/iorio.h"
+#include "core/sweep.h"
 
 enum { NODE_MAGIC = 0x6e6f6465, NODE_ROUND_TICKS = 32 };
 
@@ -38,6 +39,8 @@ struct vnode *node_route(struct node *n, struct ior_slice bucket, struct ior_sli
 void node_tick(struct node *n)
 {
     uint32_t count = (n->params.ring_size + NODE_ROUND_TICKS - 1) / NODE_ROUND_TICKS;
+    node_cutoff_tick(n);
+    sweep_tick(n->sweep);
     for (uint32_t i = 0; i < count; i++) {
         vnode_tick(&n->vnodes[n->tick_at]);
         n->tick_at = (n->tick_at + 1) % n->params.ring_size;
@@ -153,6 +156,20 @@ static enum ior_err restore_first(struct node *n, struct kv_reader *r, struct io
     return IOR_OK;
 }
 
+/* How far the clock of ages had come. Without it: as at the first start. */
+static enum ior_err restore_clock(struct node *n, struct kv_reader *r, struct ior_why *why)
+{
+    struct ior_slice value;
+    enum ior_err err = catalog_get_meta(r, CHECKPOINT_META_CLOCK, &value);
+    if (err == IOR_OK && value.size_bytes != 8) err = IOR_E_CORRUPT;
+    if (err != IOR_OK && err != IOR_E_NOTFOUND)
+        return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+    uint64_t saved_ms = err == IOR_OK ? ior_get_u64(value.data) : 0;
+    cutoff_init(&n->cutoff, saved_ms);
+    atomic_store(&n->retention_bound_ms, saved_ms);
+    return IOR_OK;
+}
+
 static enum ior_err in_snapshot(struct node *n, struct ior_why *why,
                                 enum ior_err (*fn)(struct node *n, struct kv_reader *r,
                                                    struct ior_why *why))
@@ -199,6 +216,7 @@ static enum ior_err make_parts(struct node *n, struct ior_why *why)
     if (n->vnodes == NULL) return ior_why_set(why, IOR_E_NOMEM, "out of memory");
     for (uint32_t i = 0; i < p->ring_size; i++) vnode_init(&n->vnodes[i], n, i);
     err = checkpoint_new(n, &n->checkpoint);
+    if (err == IOR_OK) err = sweep_new(n, &n->sweep);
     return err == IOR_OK ? err : ior_why_set(why, err, "out of memory");
 }
 
@@ -211,6 +229,7 @@ static enum ior_err open_parts(struct node *n, struct journal_replay_report *rep
     if (err == IOR_OK) err = in_snapshot(n, why, restore_first);
     if (err == IOR_OK) err = make_parts(n, why);
     if (err == IOR_OK) err = in_snapshot(n, why, restore_groups);
+    if (err == IOR_OK) err = in_snapshot(n, why, restore_clock);
     if (err == IOR_OK) err = journal_replay(n->journal, on_record, n, report, why);
     if (err == IOR_OK) err = meta_start(n->meta, why);
     if (err == IOR_OK) err = journal_start(n->journal, why);
@@ -250,6 +269,8 @@ void node_close(struct node *n)
 {
     if (n == NULL) return;
     IOR_CHECK_MAGIC(n, NODE_MAGIC);
+    IOR_ASSERT(atomic_load(&n->surveys) == 0);
+    sweep_free(n->sweep);
     checkpoint_free(n->checkpoint);
     for (uint32_t i = 0; n->vnodes != NULL && i < n->params.ring_size; i++)
         vnode_done(&n->vnodes[i]);

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "cluster/meta.h"
+#include "core/cutoff.h"
 #include "core/vnode.h"
 #include "rt/job.h"
 #include "store/fetch.h"
@@ -13,6 +14,7 @@
 #include "store/kv.h"
 
 struct checkpoint;
+struct sweep;
 
 struct node_params {
     struct disk *disk; /* borrowed */
@@ -36,6 +38,7 @@ struct node_params {
     uint64_t chunk_bytes_max;
     uint64_t small_bytes_max;
     uint64_t stream_idle_ms; /* a stream that is not used for so long leaves memory */
+    uint64_t eviction_interval_ms;
     struct worker **workers;
     unsigned worker_count;
 };
@@ -50,18 +53,25 @@ struct node {
     struct meta *meta;    /* group 0 */
     struct vnode *vnodes; /* ring_size of them */
     struct checkpoint *checkpoint;
+    struct sweep *sweep;
     struct stream_memory memory;
     _Atomic uint64_t inflight_bytes;
     struct dedupe_limits dedupe;
-    uint32_t tick_at;       /* the vnode whose turn it is */
-    uint64_t first_segment; /* at the start: the catalog needs the journal from here on */
-    _Atomic uint64_t retention_now_ms; /* by which ages are judged; 0: not known yet */
-    _Atomic bool journal_over;         /* the journal is larger than journal_bytes_max */
-    _Atomic uint64_t watch_count;      /* submitted and not answered */
-    _Atomic uint64_t disk_bytes;       /* free at the last look, like the next */
+    uint32_t tick_at;             /* the vnode whose turn it is */
+    uint64_t first_segment;       /* at the start: the catalog needs the journal from here on */
+    _Atomic uint64_t watch_count; /* submitted and not answered */
+    _Atomic uint64_t disk_bytes;  /* free at the last look, like the next */
     _Atomic uint64_t disk_files;
-    _Atomic uint64_t disk_promised; /* to a segment that is being made */
-    _Atomic bool disk_tight;        /* no room for more, or nearly: as of the last look */
+    _Atomic uint64_t disk_promised;      /* to a segment that is being made */
+    _Atomic bool disk_tight;             /* no room for more, or nearly: as of the last look */
+    struct cutoff cutoff;                /* node_tick()'s */
+    bool cutoff_lags;                    /* it was logged */
+    _Atomic uint64_t retention_now_ms;   /* by which ages are judged; 0: not known yet */
+    _Atomic uint64_t retention_bound_ms; /* of the cutoff, for checkpoints */
+    _Atomic unsigned surveys;            /* under way (survey.h) */
+    _Atomic unsigned previews;           /* of these */
+    _Atomic bool surveys_stop;           /* they end soon, and none begins */
+    _Atomic bool journal_over;           /* the journal is larger than journal_bytes_max */
 };
 
 /* Reads everything back. Errors with *why: CORRUPT, VERSION, FOREIGN, NOSPC, IO... */

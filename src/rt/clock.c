@@ -25,6 +25,12 @@ uint64_t clock_mono_us(void)
     return read_clock(CLOCK_MONOTONIC, 1000000);
 }
 
+uint64_t clock_boot_us(void)
+{
+    if (simulated != NULL) return simulated->mono_us(simulated->ctx);
+    return read_clock(CLOCK_BOOTTIME, 1000000);
+}
+
 uint64_t clock_wall_coarse_ms(void)
 {
     if (simulated != NULL) return simulated->wall_ms(simulated->ctx);

@@ -12,6 +12,9 @@ struct clock_source {
 
 uint64_t clock_wall_ms(void);
 uint64_t clock_mono_us(void);
+/* The time since the machine started, sleep included (CLOCK_BOOTTIME). A simulated machine never
+ * sleeps: its monotonic clock. */
+uint64_t clock_boot_us(void);
 /* The same clocks as of the last tick of the kernel (at most 10 ms ago): no hardware
  * is asked, a tenth of the price. For deadlines and expiry, not for measuring. */
 uint64_t clock_wall_coarse_ms(void);

@@ -55,6 +55,7 @@ static void set_up(struct rig *r)
         .chunk_bytes_max = 32 << 10,
         .small_bytes_max = 1024,
         .stream_idle_ms = 60000,
+        .eviction_interval_ms = 60000,
         .open_kv = open_kv,
         .open_kv_ctx = r,
         .disk_jobs = r->disk_jobs,

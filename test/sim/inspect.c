@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "client.h"
+#include "retention.h"
 #include "trace.h"
 
 #define ULL(x) ((unsigned long long)(x))
@@ -59,6 +60,7 @@ static void check_row(const struct list_call *lc, const struct list *l, size_t i
     const struct list_name *row = &l->rows[i];
     model_shows_high(&w->model, stream, row->high, lc->shown[stream]);
     model_shows_low(&w->model, stream, row->low, lc->low[stream]);
+    retention_shows(w, stream, row->low, row->high);
     if (row->events != row->high + 1 - row->low || row->high == 0)
         trace_violation("%s/%s: listed with ids %llu..%llu and %llu events", s->bucket, s->name,
                         ULL(row->low), ULL(row->high), ULL(row->events));

@@ -42,6 +42,7 @@ struct model_stream {
     uint64_t shown;        /* some answer said that this id is there */
     uint64_t low;          /* some answer said that ids below this one are gone */
     uint64_t low_max;      /* the most that any trim that was sent may have taken, plus 1 */
+    uint64_t keep;         /* policies that were sent leave so many events; UINT64_MAX: none */
     bool may_be_deleted;   /* a deletion was sent: it may be in no list */
     uint64_t bytes;        /* of the payloads, as far as the last scan went */
     uint64_t scanned;      /* the scan after a start: the last id seen */

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "client.h"
+#include "retention.h"
 #include "trace.h"
 #include "watcher.h"
 
@@ -17,6 +18,9 @@ enum step {
     STEP_LIST,
     STEP_WATCH,
     STEP_CHANGE,
+    STEP_POLICY,
+    STEP_SWEEP,
+    STEP_PREVIEW,
     STEP_TURN,
     STEP_JOURNAL,
     STEP_PREPARE,
@@ -43,6 +47,9 @@ static struct mix choose_mix(struct world *w)
                                [STEP_LIST] = 2,
                                [STEP_WATCH] = 6,
                                [STEP_CHANGE] = 2,
+                               [STEP_POLICY] = 2,
+                               [STEP_SWEEP] = 1,
+                               [STEP_PREVIEW] = 1,
                                [STEP_TURN] = 40,
                                [STEP_JOURNAL] = 30,
                                [STEP_PREPARE] = 5,
@@ -127,6 +134,15 @@ static void do_step(struct world *w, enum step step)
     case STEP_CHANGE:
         facts_change(w);
         break;
+    case STEP_POLICY:
+        if (!busy) retention_step(w);
+        break;
+    case STEP_SWEEP:
+        retention_sweep(w);
+        break;
+    case STEP_PREVIEW:
+        if (!busy) retention_preview(w);
+        break;
     case STEP_TURN:
         world_turn(w, (unsigned)world_below(w, w->worker_count));
         break;
@@ -189,6 +205,8 @@ static void end_well(struct world *w)
     client_inspect(w, true);
     client_prove_alive(w);
     client_inspect(w, false);
+    retention_prove(w);
+    client_inspect(w, false);
     world_stop(w);
     world_start(w, false);
     client_inspect(w, true);
@@ -200,6 +218,7 @@ void node_case(uint64_t seed)
 {
     struct world w;
     world_init(&w, seed);
+    w.retention_mode = (unsigned)world_below(&w, RETENTION_MODES);
     uint64_t lives = 1 + world_below(&w, LIVES_MAX);
     for (uint64_t i = 0; i < lives; i++) {
         world_start(&w, world_odds(&w, 2));

@@ -31,6 +31,9 @@
     X(fired, "watches fired")                                                                      \
     X(lists, "lists")                                                                              \
     X(changes, "changes of facts acknowledged")                                                    \
+    X(policies, "changes of retention policies acknowledged")                                      \
+    X(previews, "previews of retention")                                                           \
+    X(evicted, "looks at streams that retention had taken from")                                   \
     X(io_errors, "disk errors that made the journal stop")                                         \
     X(checkpoints, "checkpoints that ended well")                                                  \
     X(checkpoint_failures, "checkpoints that failed")                                              \

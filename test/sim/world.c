@@ -118,6 +118,7 @@ static enum ior_err try_start(struct world *w, struct ior_why *why)
         .chunk_bytes_max = 64 << 10,
         .small_bytes_max = 4 << 10,
         .stream_idle_ms = 3000,
+        .eviction_interval_ms = 1500,
         .open_kv = open_kv,
         .open_kv_ctx = w,
         .disk_jobs = w->disk_jobs,

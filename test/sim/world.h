@@ -34,6 +34,7 @@ struct world {
     bool full_in_life;   /* the disk had a limit: a MARK may be missing */
     bool must_be_marked; /* the last stop was clean, and there was something to mark */
 
+    unsigned retention_mode; /* retention.h */
     struct model model;
     struct facts facts;
 };
