@@ -366,7 +366,8 @@ static enum ior_err look_at_file(struct lmdb *l, const char *path, struct ior_wh
 {
     struct stat st;
     if (stat(path, &st) != 0)
-        return ior_why_set(why, ior_err_from_errno(errno), "%s: %s", path, strerror(errno));
+        return ior_why_set(why, ior_err_from_errno(errno), "%s: %s", path,
+                           errno == ENOENT ? "it is missing" : strerror(errno));
     if (st.st_size == 0)
         return ior_why_set(why, IOR_E_CORRUPT, "%s: damage at offset 0: the file is empty", path);
     int rc = open_env(path, 0, MDB_RDONLY | MDB_NOLOCK, &l->env);

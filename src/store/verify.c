@@ -53,6 +53,8 @@ static void on_wrong(void *ctx, const char *table, struct ior_slice key, const c
 {
     char hex[2 * 40 + 4] = "";
     if (table == NULL) {
+        const char *rest = strstr(what, KV_LMDB_FILE ": "); /* behind the path of the directory */
+        if (rest != NULL) what = rest + sizeof KV_LMDB_FILE ": " - 1;
         verify_say(ctx, VERIFY_ERROR, KV_LMDB_FILE, VERIFY_NO_OFFSET, "%s", what);
         return;
     }

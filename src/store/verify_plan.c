@@ -73,6 +73,7 @@ static struct plan_stream *find_or_add(struct plan *p, uint32_t partition, uint6
     if (s == NULL) return NULL;
     s->partition = partition;
     s->uid = uid;
+    s->row = (struct stream_row){.partition = partition, .uid = uid};
     if (ior_map_add(&p->map, uid, s) != IOR_OK) {
         free(s);
         return NULL;
@@ -556,6 +557,10 @@ enum ior_err plan_make(struct plan *p, const struct verify_params *vp, struct ve
     if (err == IOR_OK) err = gather(p, why);
     if (err == IOR_OK) err = read_journal(p, why);
     if (err == IOR_OK) err = adopt_all(p);
+    if (err == IOR_OK && !p->v.image.whole)
+        verify_say(&p->v, VERIFY_ERROR, KV_LMDB_FILE, VERIFY_NO_OFFSET,
+                   "it cannot be read whole: streams of which neither a chunk file nor the journal "
+                   "has a trace are lost without a name");
     if (err == IOR_OK && p->count > 0) {
         qsort(p->items, p->count, sizeof *p->items, by_place);
         for (size_t i = 0; i < p->count; i++) conclude(p, p->items[i]);
