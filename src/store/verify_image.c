@@ -11,12 +11,19 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 
-enum { FRAME_HEAD_BYTES = 8, PIPE_BYTES = 64 << 10, CHILD_CPU_S = 600, UID_PARTS_BITS = 2 };
+enum {
+    FRAME_HEAD_BYTES = 8,
+    PIPE_BYTES = 64 << 10,
+    CHILD_CPU_S = 10,
+    CHILD_BYTES_A_S = 16 << 20,
+    UID_PARTS_BITS = 2
+};
 enum frame { FRAME_VALUE = 1, FRAME_WRONG, FRAME_END, FRAME_CLOSED };
 
 static const char *const table_names[] = {"meta",  "buckets", "streams", "rows", "chunks",
@@ -175,7 +182,9 @@ static bool walk_table(struct kv_reader *r, enum kv_table t, struct ior_slice fr
         const char *wrong = NULL;
         bool stop = key.size_bytes == 0 || (err != IOR_OK && err != IOR_E_CORRUPT);
         if (err != IOR_OK) wrong = stop ? "the pages here are damaged" : "a bad checksum";
-        if (!stop && last.size_bytes > 0 && ior_slice_cmp(catalog_key_slice(&last), key) >= 0) {
+        int order = last.size_bytes > 0 ? ior_slice_cmp(catalog_key_slice(&last), key)
+                                        : ior_slice_cmp(from, key) - 1;
+        if (!stop && order >= 0) {
             stop = true;
             wrong = "keys are not in their order";
         }
@@ -242,11 +251,17 @@ static bool was_clean(struct kv_reader *r)
 }
 
 /* A SIGSEGV here is no bug of ours, and nobody wants its core or its report. */
-static void prepare_child(int fd)
+static void prepare_child(const struct errand *e, int fd)
 {
+    char path[4096];
+    struct stat st = {0};
+    snprintf(path, sizeof path, "%.4000s/" KV_LMDB_FILE, e->dir);
+    if (stat(path, &st) != 0) st.st_size = 0;
     static const int deadly[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
     struct rlimit none = {0, 0};
-    struct rlimit cpu = {CHILD_CPU_S, CHILD_CPU_S};
+    /* Pages that lead in a circle are read for ever. */
+    rlim_t cpu_s = CHILD_CPU_S + (rlim_t)(st.st_size / CHILD_BYTES_A_S);
+    struct rlimit cpu = {cpu_s, cpu_s + 1};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (size_t i = 0; i < IOR_LEN(deadly); i++) signal(deadly[i], SIG_DFL);
     setrlimit(RLIMIT_CORE, &none);
@@ -260,7 +275,7 @@ _Noreturn static void be_child(const struct errand *e, int fd)
     struct kv *kv = NULL;
     struct kv_reader *r = NULL;
     struct ior_why why = {""};
-    prepare_child(fd);
+    prepare_child(e, fd);
     struct sender s = {fdopen(fd, "w")};
     if (s.out == NULL) _exit(1);
     setvbuf(s.out, NULL, _IOFBF, PIPE_BYTES);
@@ -321,13 +336,15 @@ static enum ior_err start_child(const struct errand *e, struct receiver *ret, st
 }
 
 /* Says how it ended when that was not well. */
-static bool end_child(struct receiver *c, char *how, size_t room)
+static bool end_child(struct receiver *c, char *how, size_t room, bool *ret_circle)
 {
     int status = 0;
+    *ret_circle = false;
     fclose(c->in);
     while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR) continue;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
     if (WIFSIGNALED(status)) {
+        *ret_circle = WTERMSIG(status) == SIGXCPU;
         snprintf(how, room, "damaged: reading it ended in signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     } else {
@@ -361,6 +378,7 @@ struct reading {
     enum kv_table table; /* where it is */
     struct catalog_key last;
     size_t taken;
+    bool circle; /* the child was ended for its time */
     bool finished;
     enum ior_err err;
 };
@@ -453,7 +471,7 @@ static enum ior_err read_on(struct reading *g, struct receiver *c, const struct 
         take_frame(g, kind, t, key, value);
     }
     if (g->err != IOR_OK) kill(c->pid, SIGKILL);
-    bool ended_well = end_child(c, how, sizeof how);
+    bool ended_well = end_child(c, how, sizeof how, &g->circle);
     if (g->err == IOR_OK && !ended_well) tell(g, g->table, ior_slice(NULL, 0), how);
     return g->err;
 }
@@ -475,7 +493,7 @@ static enum ior_err read_by_children(struct reading *g, struct ior_why *why)
         /* Something was wrong in g->table: behind it, or else in the next table. */
         tries = g->table == was && g->taken == 0 ? tries + 1 : 1;
         from = g->last;
-        if (tries <= IMAGE_TRIES_MAX && jump(g->p, g->table, &from)) continue;
+        if (!g->circle && tries <= IMAGE_TRIES_MAX && jump(g->p, g->table, &from)) continue;
         tries = 0;
         from.size_bytes = 0;
         g->finished = g->table + 1 == KV_TABLES;
@@ -522,11 +540,12 @@ enum ior_err image_check(const char *dir, bool *ret_clean, struct ior_why *why)
     struct ior_slice key;
     struct ior_slice value;
     char how[128];
+    bool circle;
     char place[2 * 24 + 1] = "";
     enum ior_err err = start_child(&e, &c, why);
     if (err != IOR_OK) return err;
     bool said = receive(&c, &kind, &t, &key, &value);
-    bool ended_well = end_child(&c, how, sizeof how);
+    bool ended_well = end_child(&c, how, sizeof how, &circle);
     *ret_clean = said && kind == FRAME_END && t == KV_META;
     if (said && kind == FRAME_END && ended_well) return IOR_OK;
     if (said && kind == FRAME_CLOSED) {

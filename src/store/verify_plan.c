@@ -254,6 +254,7 @@ static void settle_chunks(struct plan_stream *s, struct stream_row *row)
     row->time_ms = as_old ? s->old.time_ms : state->last_time_ms;
     row->last_index = as_old ? s->old.last_index : state->last_index;
     uint64_t low = s->has_row ? s->old.low : last->low;
+    s->low_said = low;
     row->low = low > first->row.first_seqnum ? low : first->row.first_seqnum;
     if (row->low > row->high + 1) row->low = row->high + 1;
 }
@@ -266,6 +267,7 @@ static void settle_small(struct plan_stream *s, struct stream_row *row)
     row->time_ms = as_old ? s->old.time_ms : small->last_time_ms;
     row->last_index = as_old ? s->old.last_index : small->last_index;
     uint64_t low = s->has_row ? s->old.low : small->last_low;
+    s->low_said = low;
     row->low = low > small->first ? low : small->first;
 }
 
@@ -319,6 +321,17 @@ static void give_up(struct plan_stream *s)
         s->chunks[i].in_chain = false;
     }
     s->small = ior_slice(NULL, 0);
+}
+
+/* Events from low on in front of the first that joins the others. */
+static void put_aside_front(struct plan_stream *s)
+{
+    for (size_t i = 0; i < s->chunk_count; i++) {
+        struct plan_chunk *c = &s->chunks[i];
+        uint64_t last = c->row.state.last_seqnum;
+        if (!c->in_chain && !c->is_buried && last >= s->low_said && last < s->row.low)
+            c->is_aside = true;
+    }
 }
 
 static void bury_below(struct plan_stream *s)
@@ -392,7 +405,7 @@ static void conclude(struct plan *p, struct plan_stream *s)
     }
     give_name(p, s);
     uint64_t must = s->has_row ? s->old.high : 0;
-    uint64_t low_was = s->has_row ? s->old.low : row->low > 0 ? row->low : 1;
+    uint64_t low_was = s->has_row ? s->old.low : s->low_said > 0 ? s->low_said : 1;
     bool has_gap = j->gap_to != 0 && j->gap_to > row->high + 1;
     if (has_gap || j->high < must) {
         uint64_t next = has_gap && j->high >= must ? j->gap_to : must + 1;
@@ -403,6 +416,7 @@ static void conclude(struct plan *p, struct plan_stream *s)
         if (row->low > row->high + 1) row->low = row->high + 1;
         row->last_index = has_gap && j->high >= must ? j->gap_index - 1 : s->old.last_index;
     } else if (low_was < row->low) {
+        put_aside_front(s);
         tell_lost(p, s, low_was, row->low - 1);
     }
     if (row->low == 0) row->low = 1;

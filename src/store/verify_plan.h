@@ -32,6 +32,7 @@ struct plan_stream {
     struct verify_small small_state;
     /* the answer */
     bool wanted;
+    uint64_t low_said; /* the low that row or events name; events that are lost may begin here */
     struct stream_row row; /* name and bucket_id are not filled */
 };
 

@@ -158,11 +158,13 @@ static enum ior_err write_facts(struct writing *g, bool has_group)
     struct plan *p = g->plan;
     const uint8_t none[4] = {0};
     if (!p->facts_lost) return copy_facts(g);
-    if (!has_group) return IOR_OK; /* the journal has them all, or there were none */
+    const struct verify_group *first = &p->v.groups[0];
+    if (first->seen && first->first_applied == 1) return IOR_OK; /* the journal has them all */
     verify_say(
         &p->v, VERIFY_ERROR, KV_LMDB_FILE, VERIFY_NO_OFFSET,
         "ALL USERS, GROUPS, GRANTS AND PASSWORDS THAT THE JOURNAL NO LONGER HAS ARE LOST: the "
         "next start makes its first users anew, with the passwords of the configuration");
+    if (!has_group) return IOR_OK;
     return put(g, catalog_put_meta(g->w, "facts", ior_slice(none, sizeof none)));
 }
 

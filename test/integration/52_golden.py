@@ -75,7 +75,7 @@ class Golden(unittest.TestCase):
                 one = self.node.call("GET", f"{at}/{n}")
                 wanted = stream["events"].get(str(n))
                 if wanted is None:
-                    self.assertEqual(one.status, 404, (at, n))
+                    self.assertEqual(one.status, 410, (at, n))
                 else:
                     self.assertEqual([one.get("Content-Type"), base64.b64encode(one.body).decode()], wanted, (at, n))
         self.assertEqual(self.node.call("GET", "/streams/orders/").json(), self.expected["lists"])
