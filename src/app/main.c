@@ -19,7 +19,7 @@ static const char usage_text[] =
     "  version            print the version\n"
     "  chkconfig          check the configuration\n"
     "  config --defaults  print a commented configuration file\n"
-    "  verify DIR         check a data directory that no node uses; changes nothing\n"
+    "  verify             iorio verify DIR: check a data directory; changes nothing\n"
     "                     --json: one JSON object a line\n"
     "                     --rebuild-catalog: make catalog.mdb anew, keep the old one\n"
     "\n"

@@ -73,7 +73,7 @@ class Verbs(unittest.TestCase):
         ended = iorio_verb("--help")
         self.assertEqual(ended.returncode, OK, ended)
         for verb in ("console", "start", "stop", "restart", "ping", "version", "chkconfig", "config",
-                     "verify DIR"):
+                     "verify"):
             self.assertIn(verb, ended.stdout)
 
     def test_defaults(self):

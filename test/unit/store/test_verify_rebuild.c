@@ -35,7 +35,7 @@ static void note(void *ctx, const struct verify_finding *f)
 
 static void in_dir(const char *name, char out[128])
 {
-    snprintf(out, 128, "%s/%s", dir, name);
+    snprintf(out, 128, "%s/%.60s", dir, name);
 }
 
 /* saved: a stream in chunks, a small one, one that is deleted; then some that is not. */
