@@ -355,7 +355,7 @@ static void journal_damage(void **state)
     disk_sim_flip(rig.disk, name, JOURNAL_PAGE_BYTES + 20, 1);
     expect_error("is not sound, but a later one is (journal/");
     begin();
-    disk_sim_flip(rig.disk, "identity", 30, 1);
+    disk_sim_flip(rig.disk, "identity", 50, 1);
     expect_error("error identity@-1 ");
 }
 
