@@ -59,6 +59,7 @@ enum ior_err datadir_lock_existing(const char *dir, struct datadir_lock *ret, st
     }
     snprintf(path, sizeof path, "%s/lock", dir);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0); /* the directory's own lock is enough */
     bool free_for_us = (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) &&
                        (flock(dir_fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
     if (!free_for_us) {
@@ -74,9 +75,11 @@ enum ior_err datadir_lock_existing(const char *dir, struct datadir_lock *ret, st
 
 void datadir_unlock(struct datadir_lock *l)
 {
-    if (l->fd >= 0) close(l->fd);
-    if (l->dir_fd >= 0) close(l->dir_fd);
-    l->fd = l->dir_fd = -1;
+    if (l->fd >= 0) {
+        close(l->fd);
+        close(l->dir_fd);
+    }
+    l->fd = -1;
 }
 
 bool datadir_is_locked(const char *dir)
