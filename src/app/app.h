@@ -10,6 +10,7 @@ enum exit_code {
     EXIT_NOT_RUNNING = 1,
     EXIT_BAD_USAGE = 2,
     EXIT_DAMAGED = 65,
+    EXIT_NO_DATA = 66,
     EXIT_PORT_BUSY = 69,
     EXIT_DISK_ERROR = 74,
     EXIT_IN_USE = 75,
@@ -36,6 +37,9 @@ struct datadir_lock {
 /* LOCKED: another process has it; *why names it. */
 IOR_MUST_CHECK enum ior_err datadir_lock(const char *dir, struct datadir_lock *ret,
                                          struct ior_why *why);
+/* The same of a directory that is there, and nothing is made in it. NOTFOUND. */
+IOR_MUST_CHECK enum ior_err datadir_lock_existing(const char *dir, struct datadir_lock *ret,
+                                                  struct ior_why *why);
 void datadir_unlock(struct datadir_lock *l);
 bool datadir_is_locked(const char *dir);
 /* The file node.run of a running node: where it listens. */
@@ -48,6 +52,18 @@ bool datadir_read_run(const char *dir, long *ret_pid, char *ret_where, size_t ro
 enum exit_code control_start(const struct config *c, const char *config_file);
 enum exit_code control_stop(const struct config *c);
 enum exit_code control_ping(const struct config *c);
+
+/* ---- verify.c ---- */
+struct verify_options {
+    const char *dir;
+    bool json;
+    bool rebuild;
+};
+enum exit_code verify_verb(const struct verify_options *o);
+
+/* ---- startcheck.c: before the node opens its catalog, and before any thread runs ---- */
+/* CORRUPT with *why: damaged, or lost; *why says what to do. */
+IOR_MUST_CHECK enum ior_err startcheck_catalog(const char *dir, struct ior_why *why);
 
 /* ---- banner.c ---- */
 void banner_print(const struct config *c, const char *config_file, const char *where,

@@ -49,6 +49,30 @@ enum ior_err datadir_lock(const char *dir, struct datadir_lock *ret, struct ior_
     return IOR_OK;
 }
 
+enum ior_err datadir_lock_existing(const char *dir, struct datadir_lock *ret, struct ior_why *why)
+{
+    char path[PATH_ROOM];
+    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0) {
+        enum ior_err err = errno == ENOTDIR ? IOR_E_NOTFOUND : ior_err_from_errno(errno);
+        return ior_why_set(why, err, "cannot open the data directory %s: %s", dir, strerror(errno));
+    }
+    snprintf(path, sizeof path, "%s/lock", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0); /* the directory's own lock is enough */
+    bool free_for_us = (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) &&
+                       (flock(dir_fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
+    if (!free_for_us) {
+        if (fd >= 0) close(fd);
+        close(dir_fd);
+        return ior_why_set(why, IOR_E_LOCKED, "the data directory %s is in use by another process",
+                           dir);
+    }
+    ret->fd = fd;
+    ret->dir_fd = dir_fd;
+    return IOR_OK;
+}
+
 void datadir_unlock(struct datadir_lock *l)
 {
     if (l->fd >= 0) {

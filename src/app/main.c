@@ -19,6 +19,9 @@ static const char usage_text[] =
     "  version            print the version\n"
     "  chkconfig          check the configuration\n"
     "  config --defaults  print a commented configuration file\n"
+    "  verify             iorio verify DIR: check a data directory; changes nothing\n"
+    "                     --json: one JSON object a line\n"
+    "                     --rebuild-catalog: make catalog.mdb anew, keep the old one\n"
     "\n"
     "Without --conf: ../db_config/iorio.conf beside the release folder, else etc/iorio.conf in "
     "it.\n"
@@ -73,8 +76,11 @@ static bool use_if_there(char *out, size_t room, const char *release, const char
 struct args {
     const char *verb;
     const char *conf;
+    const char *dir; /* of verify */
     bool defaults;
     bool help;
+    bool json;
+    bool rebuild;
 };
 
 static bool parse_args(int argc, char **argv, struct args *a)
@@ -92,12 +98,22 @@ static bool parse_args(int argc, char **argv, struct args *a)
             a->conf = argv[i] + 7;
         } else if (strcmp(argv[i], "--defaults") == 0) {
             a->defaults = true;
+        } else if (strcmp(argv[i], "--json") == 0) {
+            a->json = true;
+        } else if (strcmp(argv[i], "--rebuild-catalog") == 0) {
+            a->rebuild = true;
         } else if (argv[i][0] != '-' && a->verb == NULL) {
             a->verb = argv[i];
+        } else if (argv[i][0] != '-' && a->dir == NULL && strcmp(a->verb, "verify") == 0) {
+            a->dir = argv[i];
         } else {
             fprintf(stderr, "iorio: `%s` is not understood\n", argv[i]);
             return false;
         }
+    }
+    if (a->verb != NULL && strcmp(a->verb, "verify") != 0 && (a->json || a->rebuild)) {
+        fprintf(stderr, "iorio: --json and --rebuild-catalog belong to verify\n");
+        return false;
     }
     return a->verb != NULL;
 }
@@ -135,8 +151,17 @@ static enum exit_code restart(const struct config *c, const char *file)
     return control_start(c, file);
 }
 
+/* A directory on the command line needs no configuration. */
+static enum exit_code verify(const struct args *a, const struct config *c)
+{
+    const struct verify_options o = {
+        .dir = a->dir != NULL ? a->dir : c->paths_data, .json = a->json, .rebuild = a->rebuild};
+    return verify_verb(&o);
+}
+
 static enum exit_code run_verb(const struct args *a, const struct config *c, const char *file)
 {
+    if (strcmp(a->verb, "verify") == 0) return verify(a, c);
     if (strcmp(a->verb, "console") == 0) return console(c, file);
     if (strcmp(a->verb, "start") == 0) return control_start(c, file);
     if (strcmp(a->verb, "stop") == 0) return control_stop(c);
@@ -149,7 +174,8 @@ static enum exit_code run_verb(const struct args *a, const struct config *c, con
 
 static bool known_verb(const char *verb)
 {
-    static const char *const verbs[] = {"console", "start", "stop", "restart", "ping", "chkconfig"};
+    static const char *const verbs[] = {"console", "start",     "stop",  "restart",
+                                        "ping",    "chkconfig", "verify"};
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
         if (strcmp(verb, verbs[i]) == 0) return true;
     }
@@ -191,7 +217,8 @@ int main(int argc, char **argv)
         fputs(usage_text, stderr);
         return EXIT_BAD_USAGE;
     }
-    enum exit_code code = load(&a, &config, file, sizeof file);
+    enum exit_code code = EXIT_OK;
+    if (a.dir == NULL) code = load(&a, &config, file, sizeof file);
     if (code == EXIT_OK) code = run_verb(&a, &config, file);
     return (int)code;
 }

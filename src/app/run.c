@@ -124,6 +124,12 @@ static void lock_stop(struct run *r)
     datadir_unlock(&r->lock);
 }
 
+/* A child process looks, so it comes before the first thread. */
+static enum ior_err catalog_start(struct run *r)
+{
+    return startcheck_catalog(r->config->paths_data, r->why);
+}
+
 static enum ior_err disk_start(struct run *r)
 {
     enum ior_err err = disk_posix_open(r->config->paths_data, &r->disk, r->why);
@@ -225,6 +231,11 @@ static enum ior_err node_start(struct run *r)
 
 static void node_stop(struct run *r)
 {
+    struct ior_why why = {""};
+    enum ior_err err = node_mark_clean(r->node, &why);
+    if (err != IOR_OK)
+        LOG_WARNING("catalog", "no mark of a clean stop", "err=%s: the next start walks it",
+                    ior_err_name(err));
     node_close(r->node);
 }
 
@@ -538,6 +549,7 @@ struct stage {
 
 static const struct stage stages[] = {
     {"lock", lock_start, lock_stop},
+    {"catalog", catalog_start, NULL},
     {"disk", disk_start, disk_stop},
     {"loops", loops_start, loops_stop},
     {"node", node_start, node_stop},
@@ -624,7 +636,7 @@ static void tell(int fd, const char *letter, const char *text)
 enum exit_code run_node(const struct run_options *o)
 {
     struct ior_why why = {""};
-    struct run r = {.options = o, .config = o->config, .why = &why, .lock = {-1}};
+    struct run r = {.options = o, .config = o->config, .why = &why, .lock = {-1, -1}};
     sigset_t signals;
     block_signals(&signals);
     log_set_level(o->config->log_level);

@@ -548,6 +548,17 @@ void checkpoint_cancel(struct checkpoint *c)
     c->cancelled = true;
 }
 
+enum ior_err checkpoint_mark_clean(struct checkpoint *c, bool clean, struct ior_why *why)
+{
+    const uint8_t value = clean ? 1 : 0;
+    IOR_ASSERT(c->phase == REST);
+    enum ior_err err = save_meta(c->save, CATALOG_META_CLEAN, ior_slice(&value, 1));
+    if (err == IOR_OK) err = save_commit(c->save);
+    if (err == IOR_OK) return IOR_OK;
+    save_abort(c->save);
+    return ior_why_set(why, err, "the catalog cannot be written: %s", ior_err_reason(err));
+}
+
 /* ---- in a replay ---- */
 
 static enum ior_err save_vnode(struct checkpoint *c, struct vnode *vn)

@@ -44,6 +44,9 @@ enum ior_err checkpoint_last_error(const struct checkpoint *c);
 
 /* In a replay, one thread: save everything, so that its memory comes free. */
 IOR_MUST_CHECK enum ior_err checkpoint_now(struct checkpoint *c, struct ior_why *why);
+/* Put the catalog's mark of a clean stop, or take it away; no round is under way. */
+IOR_MUST_CHECK enum ior_err checkpoint_mark_clean(struct checkpoint *c, bool clean,
+                                                  struct ior_why *why);
 /* Facts and group 0 as they were saved. */
 IOR_MUST_CHECK enum ior_err checkpoint_restore_meta(struct meta *m, struct kv_reader *r,
                                                     struct ior_why *why);

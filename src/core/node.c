@@ -170,6 +170,29 @@ static enum ior_err restore_clock(struct node *n, struct kv_reader *r, struct io
     return IOR_OK;
 }
 
+/* From here on the catalog is being changed. Where it does not say that it is clean there is
+ * nothing to take back. */
+static enum ior_err note_clean(struct node *n, struct kv_reader *r, struct ior_why *why)
+{
+    struct ior_slice value;
+    enum ior_err err = catalog_get_meta(r, CATALOG_META_CLEAN, &value);
+    n->was_clean = err == IOR_OK && value.size_bytes == 1 && value.data[0] == 1;
+    if (err == IOR_OK || err == IOR_E_NOTFOUND) return IOR_OK;
+    return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+}
+
+static enum ior_err unmark_clean(struct node *n, struct ior_why *why)
+{
+    return n->was_clean ? checkpoint_mark_clean(n->checkpoint, false, why) : IOR_OK;
+}
+
+enum ior_err node_mark_clean(struct node *n, struct ior_why *why)
+{
+    IOR_CHECK_MAGIC(n, NODE_MAGIC);
+    if (journal_failed(n->journal)) return ior_why_set(why, IOR_E_IO, "the journal has failed");
+    return checkpoint_mark_clean(n->checkpoint, true, why);
+}
+
 static enum ior_err in_snapshot(struct node *n, struct ior_why *why,
                                 enum ior_err (*fn)(struct node *n, struct kv_reader *r,
                                                    struct ior_why *why))
@@ -227,7 +250,9 @@ static enum ior_err open_parts(struct node *n, struct journal_replay_report *rep
     enum ior_err err = identity_open(p->disk, p->name, p->ring_size, &n->identity, why);
     if (err == IOR_OK) err = open_catalog(n, why);
     if (err == IOR_OK) err = in_snapshot(n, why, restore_first);
+    if (err == IOR_OK) err = in_snapshot(n, why, note_clean);
     if (err == IOR_OK) err = make_parts(n, why);
+    if (err == IOR_OK) err = unmark_clean(n, why);
     if (err == IOR_OK) err = in_snapshot(n, why, restore_groups);
     if (err == IOR_OK) err = in_snapshot(n, why, restore_clock);
     if (err == IOR_OK) err = journal_replay(n->journal, on_record, n, report, why);

@@ -72,6 +72,7 @@ struct node {
     _Atomic unsigned previews;           /* of these */
     _Atomic bool surveys_stop;           /* they end soon, and none begins */
     _Atomic bool journal_over;           /* the journal is larger than journal_bytes_max */
+    bool was_clean;                      /* the catalog says so until the first change */
 };
 
 /* Reads everything back. Errors with *why: CORRUPT, VERSION, FOREIGN, NOSPC, IO... */
@@ -79,6 +80,9 @@ IOR_MUST_CHECK enum ior_err node_open(const struct node_params *p, struct node *
                                       struct journal_replay_report *report, struct ior_why *why);
 /* The workers have stopped and nothing is in flight. NULL is fine. */
 void node_close(struct node *n);
+/* The last thing before node_close() of a clean stop: the catalog says that it needs no walk at
+ * the next start. The checkpoints rest. Errors leave it without the mark. */
+IOR_MUST_CHECK enum ior_err node_mark_clean(struct node *n, struct ior_why *why);
 /* Every 100 ms, always on the same worker: what goes by the clock, a part of the vnodes at
  * a time, all of them within 32 ticks. */
 void node_tick(struct node *n);

@@ -169,9 +169,10 @@ static enum ior_err replay_append(struct vnode *vn, const struct record_head *he
     if (err != IOR_OK || s == NULL || it->seqnum <= s->high) return err; /* known already */
     if (it->seqnum != s->high + 1) return bad(vn, head, "a sequence number is missing", why);
     if (head->index < s->last_index) return bad(vn, head, "an event that came too late", why);
-    /* Only events of this very record may go without a LOW in front. */
+    /* Only events of this very record may go without a LOW in front. Lower is well: a rebuilt
+     * catalog has a higher low where older events were lost. */
     bool own_goes = it->low > s->low && it->low <= it->seqnum && s->low + *pushed >= it->seqnum;
-    if (it->low != s->low && !own_goes) return bad(vn, head, "low is not what it was", why);
+    if (it->low > s->low && !own_goes) return bad(vn, head, "low is not what it was", why);
     err = stream_reserve_room(s, 1);
     if (err != IOR_OK) return ior_why_set(why, err, "out of memory");
     stream_push(s, blob, it, head->time_ms, head->index);
@@ -205,7 +206,7 @@ static enum ior_err replay_trim(struct vnode *vn, const struct record_head *head
     if (MUTANT(no_trim_at_replay)) return IOR_OK;
     if (it->low > s->high + 1) return bad(vn, head, "low is above what was ever there", why);
     uint64_t bytes = dropped_bytes(s, it);
-    if (bytes > s->bytes) return bad(vn, head, "more bytes go than there are", why);
+    if (bytes > s->bytes) bytes = s->bytes; /* of a rebuilt catalog: some were lost already */
     if (it->low > s->low) stream_trim(&vn->streams, s, it->low, bytes);
     s->reserved_bytes = s->bytes;
     if (it->op == ITEM_DELETE) stream_set_deleted(s, true);

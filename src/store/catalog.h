@@ -13,6 +13,8 @@
 #include "store/chunk.h"
 #include "store/kv.h"
 
+#define CATALOG_META_CLEAN "clean" /* u8: 1 after a clean stop, as long as no node runs */
+
 enum { CATALOG_FORMAT = 1, CATALOG_SMALL_BYTES_MAX = 256 << 10 };
 
 /* One stream. Kept when its data is deleted: ids go on. */

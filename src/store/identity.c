@@ -104,18 +104,23 @@ static enum ior_err make(struct disk *d, const char *node, uint32_t ring_size, s
     return IOR_OK;
 }
 
-enum ior_err identity_open(struct disk *d, const char *node, uint32_t ring_size,
-                           struct identity *ret, struct ior_why *why)
+enum ior_err identity_read(struct disk *d, struct identity *ret, struct ior_why *why)
 {
     char text[TEXT_MAX];
     size_t n = 0;
     enum ior_err err = disk_read_file(d, path, text, sizeof text - 1, &n);
-    if (err == IOR_E_NOTFOUND) return make(d, node, ring_size, ret, why);
     if (err == IOR_E_TOOLARGE)
         return ior_why_set(why, IOR_E_CORRUPT, "%s: damaged: it is too long", path);
     if (err != IOR_OK) return ior_why_set(why, err, "cannot read the file `%s`", path);
     text[n] = 0;
-    err = parse(text, ret, why);
+    return parse(text, ret, why);
+}
+
+enum ior_err identity_open(struct disk *d, const char *node, uint32_t ring_size,
+                           struct identity *ret, struct ior_why *why)
+{
+    enum ior_err err = identity_read(d, ret, why);
+    if (err == IOR_E_NOTFOUND) return make(d, node, ring_size, ret, why);
     if (err != IOR_OK) return err;
     if (strcmp(ret->node, node) != 0)
         return ior_why_set(why, IOR_E_FOREIGN,

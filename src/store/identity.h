@@ -23,5 +23,8 @@ struct identity {
  * FOREIGN: another node's name or another ring size. VERSION, CORRUPT, IO with *why. */
 IOR_MUST_CHECK enum ior_err identity_open(struct disk *d, const char *node, uint32_t ring_size,
                                           struct identity *ret, struct ior_why *why);
+/* Only reads it, whosever it is. NOTFOUND: there is none. */
+IOR_MUST_CHECK enum ior_err identity_read(struct disk *d, struct identity *ret,
+                                          struct ior_why *why);
 /* The journal exists from now on. Nothing to do when that is known. */
 IOR_MUST_CHECK enum ior_err identity_set_journal(struct disk *d, struct identity *id);

@@ -27,12 +27,18 @@ enum {
 
 static void deliver_mail(struct msg *m);
 
+static enum ior_err take_folder(struct disk *d)
+{
+    enum ior_err err = disk_mkdir(d, JOURNAL_DIR);
+    if (err == IOR_OK) err = disk_sync_dir(d, ".");
+    /* Names that a killed process made or removed are seen, but not yet sure. */
+    if (err == IOR_OK && !MUTANT(no_dir_sync_at_start)) err = disk_sync_dir(d, JOURNAL_DIR);
+    return err;
+}
+
 enum ior_err journal_open(const struct journal_params *p, struct journal **ret, struct ior_why *why)
 {
-    enum ior_err err = disk_mkdir(p->disk, JOURNAL_DIR);
-    if (err == IOR_OK) err = disk_sync_dir(p->disk, ".");
-    /* Names that a killed process made or removed are seen, but not yet sure. */
-    if (err == IOR_OK && !MUTANT(no_dir_sync_at_start)) err = disk_sync_dir(p->disk, JOURNAL_DIR);
+    enum ior_err err = p->look_only ? IOR_OK : take_folder(p->disk);
     if (err != IOR_OK) return ior_why_set(why, err, "cannot make the folder " JOURNAL_DIR);
     struct journal *j = calloc(1, sizeof *j);
     struct journal_port *ports = calloc(p->worker_count, sizeof *ports);

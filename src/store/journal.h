@@ -29,6 +29,7 @@ struct journal_params {
     /* It and all behind it must be there; 0: whatever is. One in front of it may have been kept
      * for its blocks: its records come once more. */
     uint64_t first_seq;
+    bool look_only; /* journal_replay() only; nothing is made, synced or removed */
     uint8_t node_id[NODE_ID_BYTES];
     struct worker **workers; /* who may submit, by worker id */
     unsigned worker_count;

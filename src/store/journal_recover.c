@@ -259,7 +259,7 @@ static enum ior_err list_segments(struct journal *j, struct listing *l, struct i
 {
     enum ior_err err = disk_list(j->params.disk, JOURNAL_DIR, on_name, l);
     if (err != IOR_OK) return ior_why_set(why, err, JOURNAL_DIR ": cannot list it");
-    if (l->leftover) {
+    if (l->leftover && !j->params.look_only) {
         err = disk_unlink(j->params.disk, JOURNAL_DIR "/prepare.tmp");
         if (err != IOR_OK)
             return ior_why_set(why, err, JOURNAL_DIR "/prepare.tmp: cannot remove it");

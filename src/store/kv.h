@@ -42,6 +42,10 @@ struct kv_reader;
 #define KV_LMDB_FILE "catalog.mdb"
 IOR_MUST_CHECK enum ior_err kv_lmdb_open(const char *dir, uint64_t map_bytes, struct kv **ret,
                                          struct ior_why *why);
+/* To look only: no process has it open for writing, nothing is written or made, no lock is
+ * taken. Damage in the pages may end the process, so a child does this; a table that is lost is
+ * an error of its readers, not of this. NOTFOUND, CORRUPT, VERSION, IO, NOMEM with *why. */
+IOR_MUST_CHECK enum ior_err kv_lmdb_look(const char *dir, struct kv **ret, struct ior_why *why);
 /* `path` is a file on the simulated disk, replaced whole by each commit; missing: empty. */
 IOR_MUST_CHECK enum ior_err kv_sim_open(struct disk *d, const char *path, struct kv **ret,
                                         struct ior_why *why);

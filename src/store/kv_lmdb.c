@@ -26,6 +26,7 @@
 #include "base/bytes.h"
 
 enum { FORMAT = 1, READERS_MAX = 256, FILE_MODE = 0600, ROOT_ROW_BYTES = 12, PATH_BYTES = 4096 };
+#define NO_TABLE ((MDB_dbi)-1)
 #define MAKE_FILE "catalog.new"
 #define LOCK_SUFFIX "-lock" /* LMDB's choice */
 static const char root_key[] = "iorio";
@@ -115,16 +116,16 @@ static struct ior_slice slice_of(MDB_val v)
 
 /* ---- opening ---- */
 
-static int open_env(const char *path, uint64_t map_bytes, MDB_env **ret)
+static int open_env(const char *path, uint64_t map_bytes, unsigned flags, MDB_env **ret)
 {
     MDB_env *env = NULL;
     size_t map_pages_bytes = ior_align((size_t)map_bytes, (size_t)sysconf(_SC_PAGESIZE));
     int rc = mdb_env_create(&env);
     if (rc != 0) return rc;
-    rc = mdb_env_set_mapsize(env, map_pages_bytes);
+    if (map_bytes > 0) rc = mdb_env_set_mapsize(env, map_pages_bytes);
     if (rc == 0) rc = mdb_env_set_maxreaders(env, READERS_MAX);
     if (rc == 0) rc = mdb_env_set_maxdbs(env, KV_TABLES);
-    if (rc == 0) rc = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOTLS, FILE_MODE);
+    if (rc == 0) rc = mdb_env_open(env, path, flags | MDB_NOSUBDIR | MDB_NOTLS, FILE_MODE);
     if (rc == 0) IOR_ASSERT(mdb_env_get_maxkeysize(env) >= KV_KEY_BYTES_MAX);
     if (rc != 0) {
         mdb_env_close(env);
@@ -158,7 +159,7 @@ static int fill_new(const char *path)
     uint8_t row[ROOT_ROW_BYTES];
     enum { SMALL_MAP_BYTES = 1 << 20 };
     put_root(row, 0);
-    int rc = open_env(path, SMALL_MAP_BYTES, &env);
+    int rc = open_env(path, SMALL_MAP_BYTES, 0, &env);
     if (rc != 0) return rc;
     rc = mdb_txn_begin(env, NULL, 0, &txn);
     for (int t = 0; t < KV_TABLES && rc == 0; t++)
@@ -220,8 +221,10 @@ static int count_free(MDB_env *env, uint64_t first, uint64_t *ret_count)
 }
 
 /* A mapping behind the end of its file is a SIGBUS: is every page there? A page at the end that
- * was used and freed in one transaction is missing rightly; then the file gets its length. */
-static enum ior_err check_length(MDB_env *env, const char *path, struct ior_why *why)
+ * was used and freed in one transaction is missing rightly; then the file gets its length, if it
+ * may be written. */
+static enum ior_err check_length(MDB_env *env, const char *path, bool may_write,
+                                 struct ior_why *why)
 {
     MDB_envinfo info;
     MDB_stat stat_of;
@@ -239,11 +242,11 @@ static enum ior_err check_length(MDB_env *env, const char *path, struct ior_why 
     if (info.me_last_pgno < pages) return IOR_OK;
     if (info.me_last_pgno < info.me_mapsize / stat_of.ms_psize) {
         uint64_t wanted_bytes = (info.me_last_pgno + 1) * stat_of.ms_psize;
-        rc = ftruncate(fd, (off_t)wanted_bytes) == 0 ? 0 : errno;
+        rc = !may_write || ftruncate(fd, (off_t)wanted_bytes) == 0 ? 0 : errno;
         if (rc == 0) rc = count_free(env, pages, &free_count);
         if (rc == 0 && free_count >= info.me_last_pgno + 1 - pages) return IOR_OK;
         /* Nothing is repaired here: it stays as it was found. */
-        if (ftruncate(fd, st.st_size) != 0) return IOR_E_IO;
+        if (may_write && ftruncate(fd, st.st_size) != 0) return IOR_E_IO;
     }
     return ior_why_set(why, IOR_E_CORRUPT,
                        "%s: damage at offset %llu: the file ends here, it had %llu pages of %u "
@@ -301,12 +304,12 @@ static enum ior_err open_file(struct lmdb *l, const char *dir, uint64_t map_byte
         return ior_why_set(why, IOR_E_CORRUPT, "%s: damage at offset 0: the file is empty", path);
     if (err == IOR_E_NOTFOUND) err = make_file(dir, path, why);
     if (err != IOR_OK) return err;
-    int rc = open_env(path, map_bytes, &l->env);
+    int rc = open_env(path, map_bytes, 0, &l->env);
     if (rc != 0) {
         err = errors_of(rc);
         return ior_why_set(why, err, "%s: cannot open it: %s", path, mdb_strerror(rc));
     }
-    err = check_length(l->env, path, why);
+    err = check_length(l->env, path, true, why);
     if (err == IOR_OK) err = open_tables(l, path, why);
     if (err == IOR_OK && (err = sync_folder(dir)) != IOR_OK)
         return ior_why_set(why, err, "%s: cannot sync the folder", dir);
@@ -319,6 +322,70 @@ enum ior_err kv_lmdb_open(const char *dir, uint64_t map_bytes, struct kv **ret, 
     if (l == NULL) return ior_why_set(why, IOR_E_NOMEM, "no memory for the catalog");
     kv_init(&l->super, &lmdb_ops);
     enum ior_err err = open_file(l, dir, map_bytes, why);
+    if (err != IOR_OK) {
+        if (l->env != NULL) mdb_env_close(l->env);
+        free(l);
+        return err;
+    }
+    *ret = &l->super;
+    return IOR_OK;
+}
+
+/* ---- opening to look only ---- */
+
+/* Tables that cannot be opened stay without a number that LMDB knows: reading them is an error,
+ * and the others can be read. */
+static enum ior_err find_tables(struct lmdb *l, const char *path, struct ior_why *why)
+{
+    MDB_txn *txn = NULL;
+    MDB_dbi root = 0;
+    MDB_val key = val_of(ior_slice_str(root_key));
+    MDB_val value = {0, NULL};
+    uint32_t format = FORMAT;
+    int rc = mdb_txn_begin(l->env, NULL, MDB_RDONLY, &txn);
+    if (rc == 0) rc = mdb_dbi_open(txn, NULL, 0, &root);
+    if (rc == 0 && mdb_get(txn, root, &key, &value) == 0 && value.mv_size >= 4)
+        format = ior_get_u32(value.mv_data);
+    for (int t = 0; t < KV_TABLES && rc == 0; t++) {
+        if (mdb_dbi_open(txn, table_names[t], 0, &l->tables[t]) != 0) l->tables[t] = NO_TABLE;
+    }
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn); /* keeps the numbers of the tables */
+    } else {
+        mdb_txn_abort(txn);
+    }
+    if (rc == 0 && format != FORMAT)
+        return ior_why_set(why, IOR_E_VERSION,
+                           "%s: written in format %u; this program reads format %u", path, format,
+                           FORMAT);
+    if (rc == 0) return IOR_OK;
+    return ior_why_set(why, errors_of(rc), "%s: cannot read it: %s", path, mdb_strerror(rc));
+}
+
+static enum ior_err look_at_file(struct lmdb *l, const char *path, struct ior_why *why)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return ior_why_set(why, ior_err_from_errno(errno), "%s: %s", path,
+                           errno == ENOENT ? "it is missing" : strerror(errno));
+    if (st.st_size == 0)
+        return ior_why_set(why, IOR_E_CORRUPT, "%s: damage at offset 0: the file is empty", path);
+    int rc = open_env(path, 0, MDB_RDONLY | MDB_NOLOCK, &l->env);
+    if (rc != 0)
+        return ior_why_set(why, errors_of(rc), "%s: cannot open it: %s", path, mdb_strerror(rc));
+    enum ior_err err = check_length(l->env, path, false, why);
+    return err == IOR_OK ? find_tables(l, path, why) : err;
+}
+
+enum ior_err kv_lmdb_look(const char *dir, struct kv **ret, struct ior_why *why)
+{
+    char path[PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s/" KV_LMDB_FILE, dir);
+    IOR_ASSERT(n > 0 && (size_t)n < sizeof path);
+    struct lmdb *l = calloc(1, sizeof *l);
+    if (l == NULL) return ior_why_set(why, IOR_E_NOMEM, "no memory for the catalog");
+    kv_init(&l->super, &lmdb_ops);
+    enum ior_err err = look_at_file(l, path, why);
     if (err != IOR_OK) {
         if (l->env != NULL) mdb_env_close(l->env);
         free(l);

@@ -72,7 +72,8 @@ class Verbs(unittest.TestCase):
         """--help names every verb on stdout and ends with 0."""
         ended = iorio_verb("--help")
         self.assertEqual(ended.returncode, OK, ended)
-        for verb in ("console", "start", "stop", "restart", "ping", "version", "chkconfig", "config"):
+        for verb in ("console", "start", "stop", "restart", "ping", "version", "chkconfig", "config",
+                     "verify"):
             self.assertIn(verb, ended.stdout)
 
     def test_defaults(self):

@@ -27,7 +27,7 @@ if os.access("/dev/shm", os.W_OK):
 # The catalog's pages have no checksum of their own: a changed one can end the process that reads it
 # by a signal, or hide rows from it. Set this to False when a start looks at the catalog in a child
 # process first.
-CATALOG_MAY_KILL = True
+CATALOG_MAY_KILL = False
 
 CASES = int(os.environ.get("IORIO_DAMAGE_CASES", "500"))
 SEED = int(os.environ.get("IORIO_DAMAGE_SEED", "20"))

@@ -158,6 +158,33 @@ static void odd_run_files_are_not_believed(void **state)
     datadir_unlock(&lock);
 }
 
+/* What: who only looks takes the lock of a directory that is there, makes nothing in it, is told
+ * LOCKED while another has it, and NOTFOUND where there is none. */
+static void looking_makes_nothing(void **state)
+{
+    (void)state;
+    char path[300];
+    struct stat st;
+    struct ior_why why = {""};
+    struct datadir_lock look = {-1, -1};
+    struct datadir_lock other = {-1, -1};
+    in_dir(path, sizeof path, "missing");
+    assert_int_equal(datadir_lock_existing(path, &look, &why), IOR_E_NOTFOUND);
+    assert_int_not_equal(stat(path, &st), 0);
+    for (int i = 0; i < 2; i++) { /* without a file `lock`, then with one */
+        assert_int_equal(datadir_lock_existing(dir, &look, &why), IOR_OK);
+        assert_int_equal(datadir_lock(dir, &other, &why), IOR_E_LOCKED);
+        datadir_unlock(&look);
+        in_dir(path, sizeof path, "lock");
+        if (i == 0) assert_int_equal(unlink(path), 0); /* of the try above */
+        assert_int_equal(datadir_lock(dir, &other, &why), IOR_OK);
+        assert_int_equal(datadir_lock_existing(dir, &look, &why), IOR_E_LOCKED);
+        datadir_unlock(&other);
+    }
+    assert_int_equal(datadir_lock_existing(dir, &look, &why), IOR_OK);
+    datadir_unlock(&look);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -167,6 +194,7 @@ int main(void)
         TEST(the_directory_is_made),
         TEST(run_file_needs_the_lock),
         TEST(odd_run_files_are_not_believed),
+        TEST(looking_makes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

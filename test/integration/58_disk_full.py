@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""test/integration/53_disk_full.py - a disk without room, or without inodes: appends are 507, reads,
+"""test/integration/58_disk_full.py - a disk without room, or without inodes: appends are 507, reads,
 deletions and checkpoints go on, and appends resume by themselves when there is room again.
 
 The disk is a small tmpfs, which only root can mount: without that right the tests are skipped."""

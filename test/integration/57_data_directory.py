@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""test/integration/51_data_directory.py - a data directory that is not this node's, not whole, of
+"""test/integration/57_data_directory.py - a data directory that is not this node's, not whole, of
 another version, without rights or in use: a sentence that names the file, and a documented exit code;
 nothing is changed, and with the right files back the node starts."""
 
