@@ -234,13 +234,22 @@ static void count_total(struct preview *p)
 static void end(struct preview *p)
 {
     p->err = p->survey.err;
-    if (p->err == IOR_OK) count_total(p);
     survey_done(&p->survey);
     units_done(&p->units);
     retention_view_unref(p->view);
     p->view = NULL;
     atomic_fetch_sub(&p->node->previews, 1);
     p->cb(p);
+}
+
+static void work_total(struct job *j)
+{
+    count_total(preview_of(survey_of_job(j)));
+}
+
+static void totalled(struct job *j)
+{
+    end(preview_of(survey_of_job(j)));
 }
 
 static void worked(struct job *j)
@@ -255,8 +264,10 @@ static void on_pause(struct survey *sv)
     struct preview *p = preview_of(sv);
     bool searches = p->searches;
     p->searches = false;
-    if (sv->finished) {
+    if (sv->finished && (sv->err != IOR_OK || !asks_units(p))) {
         end(p);
+    } else if (sv->finished) {
+        survey_on_disk(sv, work_total, totalled);
     } else if (sv->err == IOR_OK && searches) {
         survey_on_disk(sv, work_search, worked);
     } else if (sv->err == IOR_OK && p->ask_count > 0) {
