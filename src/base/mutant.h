@@ -31,6 +31,8 @@
     X(give_back_before_commit, "a checkpoint drops events before they are committed")              \
     X(no_keys_at_checkpoint, "a checkpoint forgets the idempotency keys")                          \
     X(no_trim_at_checkpoint, "a checkpoint saves low as it was created")                           \
+    X(no_sweep, "sweeps of retention take nothing away")                                           \
+    X(sweep_too_much, "sweeps of retention take everything of a stream")                           \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {
