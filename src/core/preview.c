@@ -10,7 +10,8 @@
 #include "core/node.h"
 #include "store/fetch.h"
 
-enum { TRIES_MAX = 100 };
+/* PAUSE: so many streams on the disk are searched in one snapshot of the catalog. */
+enum { TRIES_MAX = 100, PAUSE_SEARCHES = 64 };
 
 static struct ior_slice bucket_of(const struct preview *p)
 {
@@ -198,7 +199,10 @@ static enum survey_next on_row(struct survey *sv, struct kv_reader *r, const str
         e.partition = row->partition;
         e.uid = row->uid;
         e.low = row->low;
-        if (may_go(&e)) err = evict_search_disk(p->node->fetch, &e, &why);
+        if (may_go(&e)) {
+            err = evict_search_disk(p->node->fetch, &e, &why);
+            p->searched++;
+        }
     }
     if (err == IOR_E_NOTFOUND) { /* it has changed meanwhile */
         e.low = row->low;
@@ -209,10 +213,11 @@ static enum survey_next on_row(struct survey *sv, struct kv_reader *r, const str
         return SURVEY_PAUSE;
     }
     count(p, row->low, e.low, e.bytes, row->bytes);
-    if (!asks_units(p)) return SURVEY_ON;
-    err = units_of_stream(&p->units, r, row, e.low, e.low > row->low);
-    if (err != IOR_OK) sv->err = err;
-    return SURVEY_ON;
+    if (asks_units(p)) err = units_of_stream(&p->units, r, row, e.low, e.low > row->low);
+    if (err != IOR_OK && err != IOR_E_NOTFOUND) sv->err = err;
+    bool pauses = p->searched >= PAUSE_SEARCHES;
+    if (pauses) p->searched = 0;
+    return pauses ? SURVEY_PAUSE : SURVEY_ON;
 }
 
 /* ---- the end ---- */
