@@ -33,6 +33,8 @@
     X(no_trim_at_checkpoint, "a checkpoint saves low as it was created")                           \
     X(watch_no_look, "a watch for an event that is there already waits for the next one")          \
     X(watch_no_fire, "a commit does not fire the watches of its stream")                           \
+    X(no_sweep, "sweeps of retention take nothing away")                                           \
+    X(sweep_too_much, "sweeps of retention take everything of a stream")                           \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {

@@ -144,6 +144,7 @@ bool checkpoint_is_due(struct checkpoint *c)
     bool tight = atomic_load(&n->disk_tight) || journal_full(n->journal);
     if (tight && idle_long && (anything_changed(n) || journal_bytes > n->params.segment_bytes))
         return true; /* it may make room */
+    if (atomic_load(&n->memory.dropped_bytes) > n->params.tail_bytes_max / 2) return true;
     bool releasable = journal_bytes > 2 * n->params.segment_bytes;
     if (releasable && journal_bytes > n->params.journal_bytes_max / 2) return true;
     if (now_us - atomic_load(&c->last_end_us) < CHECKPOINT_INTERVAL_MS * 1000u) return false;
@@ -157,6 +158,7 @@ void checkpoint_start(struct checkpoint *c)
     if (c->phase != REST) return;
     c->phase = NEXT_VNODE;
     c->vnode = 0;
+    atomic_store(&c->node->memory.dropped_bytes, 0);
     c->cancelled = c->full = false;
     c->err = IOR_OK;
     c->streams = c->events = 0;

@@ -10,7 +10,8 @@
 #include "core/node.h"
 #include "store/fetch.h"
 
-enum { TRIES_MAX = 100 };
+/* PAUSE: so many streams on the disk are searched in one snapshot of the catalog. */
+enum { TRIES_MAX = 100, PAUSE_SEARCHES = 64 };
 
 static struct ior_slice bucket_of(const struct preview *p)
 {
@@ -198,7 +199,10 @@ static enum survey_next on_row(struct survey *sv, struct kv_reader *r, const str
         e.partition = row->partition;
         e.uid = row->uid;
         e.low = row->low;
-        if (may_go(&e)) err = evict_search_disk(p->node->fetch, &e, &why);
+        if (may_go(&e)) {
+            err = evict_search_disk(p->node->fetch, &e, &why);
+            p->searched++;
+        }
     }
     if (err == IOR_E_NOTFOUND) { /* it has changed meanwhile */
         e.low = row->low;
@@ -209,10 +213,11 @@ static enum survey_next on_row(struct survey *sv, struct kv_reader *r, const str
         return SURVEY_PAUSE;
     }
     count(p, row->low, e.low, e.bytes, row->bytes);
-    if (!asks_units(p)) return SURVEY_ON;
-    err = units_of_stream(&p->units, r, row, e.low, e.low > row->low);
-    if (err != IOR_OK) sv->err = err;
-    return SURVEY_ON;
+    if (asks_units(p)) err = units_of_stream(&p->units, r, row, e.low, e.low > row->low);
+    if (err != IOR_OK && err != IOR_E_NOTFOUND) sv->err = err;
+    bool pauses = p->searched >= PAUSE_SEARCHES;
+    if (pauses) p->searched = 0;
+    return pauses ? SURVEY_PAUSE : SURVEY_ON;
 }
 
 /* ---- the end ---- */
@@ -234,13 +239,22 @@ static void count_total(struct preview *p)
 static void end(struct preview *p)
 {
     p->err = p->survey.err;
-    if (p->err == IOR_OK) count_total(p);
     survey_done(&p->survey);
     units_done(&p->units);
     retention_view_unref(p->view);
     p->view = NULL;
     atomic_fetch_sub(&p->node->previews, 1);
     p->cb(p);
+}
+
+static void work_total(struct job *j)
+{
+    count_total(preview_of(survey_of_job(j)));
+}
+
+static void totalled(struct job *j)
+{
+    end(preview_of(survey_of_job(j)));
 }
 
 static void worked(struct job *j)
@@ -255,8 +269,10 @@ static void on_pause(struct survey *sv)
     struct preview *p = preview_of(sv);
     bool searches = p->searches;
     p->searches = false;
-    if (sv->finished) {
+    if (sv->finished && (sv->err != IOR_OK || !asks_units(p))) {
         end(p);
+    } else if (sv->finished) {
+        survey_on_disk(sv, work_total, totalled);
     } else if (sv->err == IOR_OK && searches) {
         survey_on_disk(sv, work_search, worked);
     } else if (sv->err == IOR_OK && p->ask_count > 0) {

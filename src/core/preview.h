@@ -35,6 +35,7 @@ struct preview {
     struct eviction judged;      /* private: how far */
     struct evict_search search;  /* private: of it, on the disk */
     unsigned tries;              /* private */
+    unsigned searched;           /* private */
     bool searches;               /* private */
     struct preview_ask asks[PREVIEW_LOT_MAX]; /* private */
     size_t ask_count;                         /* private */

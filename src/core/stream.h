@@ -85,6 +85,7 @@ struct stream_memory {
     _Atomic uint64_t streams;       /* in memory, committed ones */
     _Atomic uint64_t tail_bytes;    /* of events that are not saved yet */
     _Atomic uint64_t history_bytes; /* of those that are and are kept to be read soon; and rows */
+    _Atomic uint64_t dropped_bytes; /* that went since the last checkpoint began: files to remove */
     uint64_t history_bytes_max;
     uint64_t history_items_max;        /* of one stream */
     uint64_t history_stream_bytes_max; /* likewise */

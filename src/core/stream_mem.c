@@ -153,6 +153,7 @@ void stream_trim(struct stream_table *t, struct stream *s, uint64_t low, uint64_
     IOR_ASSERT(bytes <= s->bytes);
     s->low = low;
     s->bytes -= bytes;
+    atomic_fetch_add(&t->memory->dropped_bytes, bytes);
     if (s->reserved_low < low) s->reserved_low = low;
     if (s->first < low) release_below(t, s, low);
 }

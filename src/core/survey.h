@@ -18,7 +18,7 @@
 #include "rt/job.h"
 #include "store/catalog.h"
 
-enum { SURVEY_VISIT_STREAMS = 256, SURVEY_BLOCK_ROWS = 1000 };
+enum { SURVEY_VISIT_STREAMS = 128, SURVEY_BLOCK_ROWS = 1000 };
 
 enum survey_next {
     SURVEY_ON,    /* the next stream */

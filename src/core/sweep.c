@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "core/cutoff.h"
 #include "core/sweep_private.h"
 #include "rt/clock.h"
@@ -132,8 +133,9 @@ static enum ior_err submit(struct sweep *sw, struct ior_slice name, uint64_t to)
     struct trim *t = NULL;
     enum ior_err err = trim_new(sw->bucket, name, &t);
     if (err != IOR_OK) return err;
-    t->by_policy = to == 0;
-    t->to = to;
+    t->by_policy = to == 0 && !MUTANT(sweep_too_much);
+    t->to = MUTANT(no_sweep) ? 0 : MUTANT(sweep_too_much) ? UINT64_MAX : to;
+    if (MUTANT(no_sweep)) t->by_policy = false;
     t->user_ptr = sw;
     err = iorio_trim(sw->node, t, on_trimmed);
     if (err == IOR_OK) {

@@ -120,6 +120,19 @@ static void trim_units(struct sweep *sw)
     end_round(sw);
 }
 
+/* To sort them takes some milliseconds. */
+static void work_pick(struct job *j)
+{
+    struct sweep *sw = sweep_of(survey_of_job(j));
+    units_pick(&sw->units, sw->total_bytes - sw->policy.max_total_bytes);
+    units_join(&sw->units);
+}
+
+static void picked(struct job *j)
+{
+    trim_units(sweep_of(survey_of_job(j)));
+}
+
 static void asked(struct job *j);
 
 static void on_pause(struct survey *sv)
@@ -134,11 +147,12 @@ static void on_pause(struct survey *sv)
         survey_go_on(sv);
         return;
     }
-    uint64_t limit = sw->policy.max_total_bytes;
-    bool over = sv->err == IOR_OK && sw->total_bytes > limit;
-    units_pick(&sw->units, over ? sw->total_bytes - limit : 0);
-    units_join(&sw->units);
     sw->unit_at = 0;
+    if (sv->err == IOR_OK && sw->total_bytes > sw->policy.max_total_bytes) {
+        survey_on_disk(sv, work_pick, picked);
+        return;
+    }
+    sw->units.count = 0;
     trim_units(sw);
 }
 

@@ -110,8 +110,9 @@ class Policies(Base):
                 answer = self.call(method, at, b"{}", JSON)
                 self.assertNoBody(answer, 405)
                 self.assertEqual(answer.get("Allow"), "GET, HEAD, PUT, DELETE")
-        for at in ("/policies", f"{self.of_stream}/preview"):
+        for at in ("/policies", f"{self.of_stream}/other"):
             self.assertNoBody(self.get(at), 404)
+        self.assertEqual(self.get(f"{self.of_stream}/preview").get("Allow"), "POST")
 
     def test_restart_and_crash(self):
         """An answered change is there after a stop and after kill -9, a removal too."""

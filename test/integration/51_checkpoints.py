@@ -207,10 +207,11 @@ class DiskFull(unittest.TestCase):
 
     def setUp(self):
         self.mount = temp_folder()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", self.mount], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", self.mount], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", self.mount], check=False)
         self.filler = os.path.join(self.mount, "filler")
-        self.node = Node({**SMALL, "paths.data": os.path.join(self.mount, "data"), "journal.max_bytes": "1MB"})
+        self.node = Node({**SMALL, "paths.data": os.path.join(self.mount, "data"), "journal.max_bytes": "1MB",
+                          "disk.reserve": "1MB"})
         self.node.data = self.node.conf["paths.data"]
         os.mkdir(self.node.data, 0o700)
         self.node.start()

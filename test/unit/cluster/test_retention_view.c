@@ -165,6 +165,16 @@ static void edges(void **state)
     assert_true(r.max_events == 2);
     assert_false(retention_view_own(v, bucket, IOR_SLICE(""), &r));
     assert_false(retention_view_own(v, ior_slice(longest, 254), ior_slice(longest, 1023), &r));
+    unsigned seen = 0;
+    struct ior_slice stream;
+    pos = 0;
+    while (retention_view_next(v, &pos, &name, &stream, &r)) {
+        assert_true(ior_slice_eq(name, bucket));
+        assert_int_equal(r.max_events, stream.size_bytes == 1023 ? 2 : 1);
+        seen += r.max_events == 1 ? 1 : 100;
+    }
+    assert_int_equal(seen, 101); /* each once */
+    assert_false(retention_view_next(v, &pos, &name, &stream, &r));
     struct retention_view *again = retention_view_ref(v);
     retention_view_unref(v);
     assert_int_equal(retention_view_count(again), 2);

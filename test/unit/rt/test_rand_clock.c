@@ -120,12 +120,14 @@ static void source_replaces_clocks(void **state)
     clock_set_source(&source);
     assert_int_equal(clock_wall_ms(), 11);
     assert_int_equal(clock_mono_us(), 22);
+    assert_int_equal(clock_boot_us(), 22);
     times[0] = 5; /* the wall clock may jump back */
     times[1] = 23;
     assert_int_equal(clock_wall_ms(), 5);
     assert_int_equal(clock_mono_us(), 23);
     clock_set_source(NULL);
     assert_true(clock_wall_ms() > 1600000000000u);
+    assert_true(clock_boot_us() >= clock_mono_us() - 1000); /* it counts sleep too */
 }
 
 int main(void)
