@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
 #include "core/iorio.h"
@@ -26,6 +27,9 @@
 #include "core/stream_keys.h"
 #include "rt/clock.h"
 #include "rt/rand.h"
+#include "store/catalog.h"
+
+enum { UID_RANDOM_BITS = 20, UID_STEP_MAX = 256 };
 
 static struct ior_slice bucket_of(const struct append *a)
 {
@@ -105,16 +109,30 @@ static struct ior_blob *create_item(const struct append *a, uint64_t uid)
     return b;
 }
 
+/* Above every uid of the partition and near the clock, so that the rows of new streams lie
+ * together in the catalog (docs/decisions.rst). Above CATALOG_UID_MAX: there is none. */
+static uint64_t next_uid(uint64_t last_uid)
+{
+    uint64_t random = rand_u64();
+    uint64_t next = last_uid + 1 + random % UID_STEP_MAX;
+    uint64_t wall_ms = clock_wall_ms();
+    uint64_t by_clock = wall_ms << UID_RANDOM_BITS | random >> (64 - UID_RANDOM_BITS);
+    return wall_ms <= CATALOG_UID_MAX >> (UID_RANDOM_BITS + 1) && by_clock > next ? by_clock : next;
+}
+
 /* The stream is new: a uid, a row, a CREATE in front of the record. */
 static enum ior_err create_stream(struct append *a)
 {
     struct stream_table *t = &a->vnode->streams;
-    uint64_t uid;
-    do {
-        uid = rand_u64();
-    } while (uid == 0 || stream_find_uid(t, uid) != NULL);
+    uint64_t uid = next_uid(a->vnode->last_uid);
+    if (uid > CATALOG_UID_MAX) {
+        LOG_ERROR("append", "no uid is left", "partition=%u last_uid=%016llx", a->vnode->partition,
+                  (unsigned long long)a->vnode->last_uid);
+        return IOR_E_CORRUPT;
+    }
     a->record.front = create_item(a, uid);
     if (a->record.front == NULL) return IOR_E_NOMEM;
+    a->vnode->last_uid = uid;
     return stream_add(t, bucket_of(a), stream_of(a), a->hash, uid, &a->stream);
 }
 

@@ -92,22 +92,21 @@ enum ior_err vnode_propose(struct vnode *vn, struct vnode_op *op)
 
 /* ---- start ---- */
 
-static bool seen_row(void *ctx, const struct stream_row *row)
-{
-    bool *seen = ctx;
-    (void)row;
-    *seen = true;
-    return false;
-}
-
 enum ior_err vnode_restore(struct vnode *vn, struct kv_reader *r, struct ior_why *why)
 {
     struct group_row row;
     enum ior_err err = catalog_get_group(r, vn->group.id, &row);
     if (err == IOR_OK) group_restore(&vn->group, row.term, row.applied_index);
     if (err == IOR_E_NOTFOUND) err = IOR_OK;
-    if (err == IOR_OK) err = catalog_each_row(r, vn->partition, 0, seen_row, &vn->has_rows);
-    if (err == IOR_OK) return err;
+    struct stream_row last;
+    if (err == IOR_OK) err = catalog_last_stream(r, vn->partition, &last);
+    if (err == IOR_E_NOTFOUND) return IOR_OK; /* no stream yet */
+    if (err == IOR_OK && last.uid > CATALOG_UID_MAX) err = IOR_E_CORRUPT;
+    if (err == IOR_OK) {
+        vn->has_rows = true;
+        vn->last_uid = last.uid;
+        return IOR_OK;
+    }
     return ior_why_set(why, err, "the catalog's rows of partition %u cannot be read: %s",
                        vn->partition, ior_err_reason(err));
 }
@@ -126,9 +125,12 @@ static enum ior_err replay_create(struct vnode *vn, const struct record_head *he
     struct ior_slice name = item_attr(it, ATTR_STREAM);
     if (!iorio_bucket_name_ok(bucket) || !iorio_stream_name_ok(name))
         return bad(vn, head, "a stream is created with a name that cannot be", why);
+    if (it->uid == 0 || it->uid > CATALOG_UID_MAX)
+        return bad(vn, head, "a stream is created with a uid that cannot be", why);
     uint64_t hash = 0;
     if (node_route(vn->node, bucket, name, &hash) != vn)
         return bad(vn, head, "a stream is created in a partition that is not its own", why);
+    if (it->uid > vn->last_uid) vn->last_uid = it->uid;
     struct stream *s = NULL;
     enum ior_err err = vnode_find_now(vn, it->uid, &s, why);
     if (err == IOR_OK && head->index <= s->last_index) return IOR_OK; /* saved already */

@@ -26,6 +26,7 @@ struct vnode {
     struct strand strand;
     struct group group;
     struct stream_table streams;
+    uint64_t last_uid;     /* no stream of the partition has a higher one; 0: there is none */
     bool has_rows;         /* the catalog knows streams of this partition: look there too */
     struct ior_map loads;  /* streams that are being looked up (load.c) */
     struct load *answered; /* the one whose messages run now */

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "expect.h"
 #include "rt/rand.h"
+#include "store/catalog.h"
 
 static struct rig rig;
 
@@ -405,6 +406,9 @@ static void contradictions_are_damage(void **state)
         {{ITEM_CREATE, NULL, "s", uid + 1, 0, 1}, "a name that cannot be"},
         {{ITEM_CREATE, "b", "..", uid + 1, 0, 1}, "a name that cannot be"},
         {{ITEM_CREATE, "b", "a\nb", uid + 1, 0, 1}, "a name that cannot be"},
+        {{ITEM_CREATE, "b", "s-$patch", 0, 0, 1}, "a uid that cannot be"},
+        {{ITEM_CREATE, "b", "s-$patch", UINT64_MAX, 0, 1}, "a uid that cannot be"},
+        {{ITEM_CREATE, "b", "s-$patch", CATALOG_UID_MAX + 1, 0, 1}, "a uid that cannot be"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fresh(); /* the same seed: the same uid */
@@ -414,6 +418,79 @@ static void contradictions_are_damage(void **state)
         write_record(&head, &cases[i].item);
         refuse(IOR_E_CORRUPT, cases[i].word);
     }
+}
+
+static uint64_t uid_of(const char *name)
+{
+    uint64_t hash;
+    const struct vnode *vn = node_route(rig.node, IOR_SLICE("b"), ior_slice_str(name), &hash);
+    const struct stream *s = stream_find(&vn->streams, IOR_SLICE("b"), ior_slice_str(name), hash);
+    return s == NULL ? 0 : s->uid;
+}
+
+/* The next name behind number *at whose partition is that of b/s. */
+static void neighbour(unsigned *at, char name[32])
+{
+    uint64_t hash;
+    const struct vnode *vn = node_route(rig.node, IOR_SLICE("b"), IOR_SLICE("s"), &hash);
+    do {
+        snprintf(name, 32, "n%u", ++*at);
+    } while (node_route(rig.node, IOR_SLICE("b"), ior_slice_str(name), &hash) != vn);
+}
+
+/* What: uids of a partition grow, by the clock, also when it goes back, and over restarts from
+ * the journal and from the catalog. */
+static void uids_grow(void **state)
+{
+    (void)state;
+    char name[32];
+    unsigned at = 0;
+    uint64_t last = 0;
+    for (unsigned i = 0; i < 16; i++) {
+        neighbour(&at, name);
+        rig_put(&rig, "b", name, "1");
+        uint64_t uid = uid_of(name);
+        assert_true(uid > last);
+        assert_true(uid >> 20 == rig.wall_ms || uid - last <= 256);
+        last = uid;
+        if (i % 4 == 1) rig.wall_ms += i == 9 ? 100000 : 0;
+        if (i % 4 == 2) rig.wall_ms -= 5000;
+        if (i > 7) assert_int_equal(rig_checkpoint(&rig), IOR_OK);
+        if (i % 2 == 1) rig_drop(&rig);
+        if (i % 2 == 1) rig_open(&rig);
+    }
+    rig.wall_ms = UINT64_MAX / 2; /* a clock that is no clock */
+    neighbour(&at, name);
+    rig_put(&rig, "b", name, "1");
+    assert_true(uid_of(name) > last && uid_of(name) <= last + 256);
+}
+
+/* What: behind the highest uid that can be no stream is made; those that are there go on. */
+static void uids_come_to_an_end(void **state)
+{
+    (void)state;
+    const struct stream *s;
+    struct vnode *vn = start(&s);
+    const struct record_head head = next_head(vn);
+    const struct odd_item item = {ITEM_CREATE, "b", "s-$patch", CATALOG_UID_MAX, 0, 1};
+    struct rig_post p;
+    char name[32];
+    unsigned at = 0;
+    write_record(&head, &item);
+    for (unsigned i = 0; i < 2; i++) { /* from the journal, then from the catalog */
+        rig_open(&rig);
+        rig_put(&rig, "b", "s", "2");
+        rig_put(&rig, "b", "s-$patch", "2");
+        neighbour(&at, name);
+        rig_post(&rig, &p, "b", name, "1");
+        rig_settle(&rig);
+        assert_int_equal(p.a->err, IOR_E_CORRUPT);
+        assert_int_equal(uid_of(name), 0);
+        rig_post_free(&p);
+        assert_int_equal(rig_checkpoint(&rig), IOR_OK);
+        rig_close(&rig);
+    }
+    rig_open(&rig);
 }
 
 /* What: a stream that is created in another partition than its name's is CORRUPT. */
@@ -511,6 +588,8 @@ int main(void)
         TEST(unknown_kinds_are_another_version),
         TEST(unknown_facts_are_another_version),
         TEST(contradictions_are_damage),
+        TEST(uids_grow),
+        TEST(uids_come_to_an_end),
         TEST(wrong_partitions_are_damage),
         TEST(wrong_places_in_the_log_are_damage),
         TEST(failed_starts_do_no_harm),
