@@ -27,7 +27,7 @@ enum {
     SR_PARTITION = 7,
     SR_ITEMS_MAX = 10,
     SR_BYTES_MAX = 2000,
-    SR_SMALL_MAX = 600,
+    SR_SMALL_MAX = 300,
     SR_READ_MAX = 64,
     SR_TOLD_MAX = 64,
 };

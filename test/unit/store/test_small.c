@@ -77,13 +77,13 @@ static void sample_has_these_bytes(void **state)
     (void)state;
     static const uint8_t want[] = {
         0x01,                                       /* first seqnum 1 */
-        0xb7, 0xff, 0xd6, 0xff, 0x9f, 0x34,         /* time 1795241107419, a shape follows */
+        0xb7, 0xff, 0xaa, 0xcb, 0xbf, 0x68,         /* time 1795241107419, a shape follows */
         0x05,                                       /* index 5 */
         0x1d, 0x01,                                 /* payload 7, flags follow: JSON */
         '{',  '"',  'n',  '"',  ':',  '1',  '}',    /* */
         0x00, 0x00,                                 /* same time, index, shape */
         '{',  '"',  'n',  '"',  ':',  '2',  '}',    /* */
-        0xa1, 0x1f, 0x03,                           /* 1000 ms, 3 records later, a shape */
+        0xd1, 0x0f, 0x03,                           /* 1000 ms, 3 records later, a shape */
         0x0e, 0x0c,                                 /* payload 3, 12 bytes of attributes */
         4,    0,    0,    0,    1,    0,    0,   0, /* */
         'k',  0,    0,    0,    '"',  'a',  '"',
@@ -166,7 +166,7 @@ static void events_take_little(void **state)
         struct small_writer w = {.out = &out};
         for (uint64_t n = 1; n <= 10; n++) {
             struct chunk_entry e =
-                event(n, 1795241107419 + spread * n * 3000, 15000 + spread * n * 1600,
+                event(n, 1795241107419 + spread * n * 3000, 1500000 + spread * n * 1600,
                       ITEM_FLAG_JSON, ior_slice(NULL, 0), ior_slice(payload, sizeof payload));
             small_add(&w, &e);
         }
