@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "expect.h"
+#include "core/take.h"
 #include "rt/rand.h"
 #include "store/catalog.h"
 
@@ -465,6 +466,24 @@ static void uids_grow(void **state)
     assert_true(uid_of(name) > last && uid_of(name) <= last + 256);
 }
 
+/* What: a checkpoint goes through what it took by uid; each keeps what is its own. */
+static void taken_streams_are_sorted(void **state)
+{
+    (void)state;
+    struct taken items[] = {
+        {.row = {.uid = UINT64_MAX}, .count = 4},
+        {.row = {.uid = 1}, .count = 1},
+        {.row = {.uid = 1u << 31}, .count = 3},
+        {.row = {.uid = 2}, .count = 2},
+    };
+    struct take t = {.items = items, .count = IOR_LEN(items)};
+    take_sort(&t);
+    for (size_t i = 0; i < IOR_LEN(items); i++) assert_int_equal(items[i].count, i + 1);
+    t = (struct take){0};
+    take_sort(&t);
+    assert_int_equal(t.count, 0);
+}
+
 /* What: behind the highest uid that can be no stream is made; those that are there go on. */
 static void uids_come_to_an_end(void **state)
 {
@@ -589,6 +608,7 @@ int main(void)
         TEST(unknown_facts_are_another_version),
         TEST(contradictions_are_damage),
         TEST(uids_grow),
+        TEST(taken_streams_are_sorted),
         TEST(uids_come_to_an_end),
         TEST(wrong_partitions_are_damage),
         TEST(wrong_places_in_the_log_are_damage),
