@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
 #include "core/iorio.h"
@@ -113,7 +114,7 @@ static enum ior_err create_stream(struct append *a)
     uint64_t uid;
     do {
         uid = catalog_uid(a->hash, rand_u64());
-    } while (uid == 0 || stream_find_uid(t, uid) != NULL);
+    } while (uid == 0 || uid > CATALOG_UID_MAX || stream_find_uid(t, uid) != NULL);
     a->record.front = create_item(a, uid);
     if (a->record.front == NULL) return IOR_E_NOMEM;
     return stream_add(t, bucket_of(a), stream_of(a), a->hash, uid, &a->stream);

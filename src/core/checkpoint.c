@@ -523,6 +523,7 @@ enum checkpoint_did checkpoint_step(struct checkpoint *c)
     case NEXT_VNODE:
         return next_vnode(c);
     case TAKING:
+        take_sort(&c->take);
         c->phase = WRITING;
         c->at = 0;
         return CHECKPOINT_WORKED;
@@ -567,6 +568,7 @@ static enum ior_err save_vnode(struct checkpoint *c, struct vnode *vn)
 {
     take_begin(&c->take, vn);
     while (take_some(&c->take)) continue;
+    take_sort(&c->take);
     enum ior_err err = c->take.err;
     for (size_t i = 0; err == IOR_OK && i < c->take.count; i++)
         err = write_stream(c, &c->take.items[i]);

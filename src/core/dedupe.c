@@ -19,12 +19,12 @@ static uint64_t entry_bytes(size_t key_bytes)
     return sizeof(struct dedupe_entry) + key_bytes + 2 * sizeof(struct ior_map_slot) + 16;
 }
 
-/* Salted by the stream's random uid: nobody can choose keys that collide. */
+/* With a salt that nobody knows: so nobody can choose keys that collide. */
 static uint64_t hash_of(const struct dedupe *d, struct ior_slice key)
 {
     uint8_t salted[8 + IDEMPOTENCY_KEY_BYTES_MAX];
     IOR_ASSERT(key.size_bytes > 0 && key.size_bytes <= IDEMPOTENCY_KEY_BYTES_MAX);
-    ior_put_u64(salted, d->uid);
+    ior_put_u64(salted, d->salt);
     memcpy(salted + 8, key.data, key.size_bytes);
     return ior_hash(ior_slice(salted, 8 + key.size_bytes));
 }
@@ -35,9 +35,9 @@ static bool same_key(const void *object, const void *key)
     return ior_slice_eq(ior_slice(e->key, e->key_bytes), *(const struct ior_slice *)key);
 }
 
-void dedupe_init(struct dedupe *d, uint64_t uid)
+void dedupe_init(struct dedupe *d, uint64_t salt)
 {
-    *d = (struct dedupe){.uid = uid};
+    *d = (struct dedupe){.salt = salt};
     ior_map_init(&d->by_key);
 }
 

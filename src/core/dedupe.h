@@ -33,11 +33,11 @@ struct dedupe_limits {
 struct dedupe {
     struct ior_map by_key;
     struct dedupe_entry *oldest, *youngest;
-    uint64_t uid;    /* of the stream: salt of the hashes */
+    uint64_t salt;   /* of the hashes: random */
     uint64_t cut_ms; /* time of the youngest that went before its window ended; 0: none */
 };
 
-void dedupe_init(struct dedupe *d, uint64_t uid);
+void dedupe_init(struct dedupe *d, uint64_t salt);
 void dedupe_done(struct dedupe *d, struct dedupe_limits *l);
 static inline bool dedupe_is_empty(const struct dedupe *d)
 {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "rt/rand.h"
 
 enum { SWEEP_STREAMS_MAX = 64 };
 
@@ -66,7 +67,7 @@ static enum ior_err add(struct stream_table *t, struct stream *s, struct ior_sli
     if (s->keys == NULL) {
         s->keys = malloc(sizeof *s->keys);
         if (s->keys == NULL) return IOR_E_NOMEM;
-        dedupe_init(s->keys, s->uid);
+        dedupe_init(s->keys, rand_u64());
         ring_add(t, s);
     }
     enum ior_err err = dedupe_add(s->keys, t->dedupe, key, what);

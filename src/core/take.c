@@ -108,6 +108,18 @@ bool take_some(struct take *t)
     return !ior_ring_empty(taking);
 }
 
+static int by_uid(const void *a, const void *b)
+{
+    const struct taken *x = a;
+    const struct taken *y = b;
+    return x->row.uid < y->row.uid ? -1 : x->row.uid > y->row.uid;
+}
+
+void take_sort(struct take *t)
+{
+    if (t->count > 1) qsort(t->items, t->count, sizeof *t->items, by_uid);
+}
+
 bool take_give_back(struct take *t, bool saved)
 {
     struct stream_table *table = &t->vn->streams;

@@ -2,7 +2,7 @@
  * The streams stay where they are, their events too: the checkpoint looks at them from its own
  * thread until they are given back (stream_take()).
  * Thread: the functions run inside the vnode's strand (at start: the only thread); in
- * between the checkpoint may read `items` and what they point to. */
+ * between the checkpoint may read `items` and what they point to, and sort them. */
 #pragma once
 
 #include "core/vnode.h"
@@ -34,5 +34,8 @@ struct take {
 void take_begin(struct take *t, struct vnode *vn);
 /* A bounded number of streams. True: there are more. NOMEM in t->err: stop and give back. */
 bool take_some(struct take *t);
+/* In the order of their uids, which is that of the catalog's keys: its pages fill one after the
+ * other. The checkpoint's thread, when all was taken. */
+void take_sort(struct take *t);
 /* A bounded number goes back. True: there are more. saved: it is all in a commit. */
 bool take_give_back(struct take *t, bool saved);

@@ -92,14 +92,6 @@ enum ior_err vnode_propose(struct vnode *vn, struct vnode_op *op)
 
 /* ---- start ---- */
 
-static bool seen_row(void *ctx, const struct stream_row *row)
-{
-    bool *seen = ctx;
-    (void)row;
-    *seen = true;
-    return false;
-}
-
 enum ior_err vnode_restore(struct vnode *vn, struct kv_reader *r, struct ior_why *why)
 {
     struct group_row row;
@@ -107,7 +99,12 @@ enum ior_err vnode_restore(struct vnode *vn, struct kv_reader *r, struct ior_why
     bool known = err == IOR_OK;
     if (known) group_restore(&vn->group, row.term, row.applied_index);
     if (err == IOR_E_NOTFOUND) err = IOR_OK;
-    if (err == IOR_OK) err = catalog_each_row(r, vn->partition, 0, seen_row, &vn->has_rows);
+    struct stream_row last;
+    if (err == IOR_OK) {
+        err = catalog_last_stream(r, vn->partition, &last);
+        vn->has_rows = err == IOR_OK;
+        if (err == IOR_E_NOTFOUND) err = IOR_OK;
+    }
     if (err == IOR_OK && vn->has_rows && !known)
         return ior_why_set(why, IOR_E_CORRUPT,
                            "the catalog has streams of partition %u, and lost how far they go",
@@ -133,6 +130,8 @@ static enum ior_err replay_create(struct vnode *vn, const struct record_head *he
     struct ior_slice name = item_attr(it, ATTR_STREAM);
     if (!iorio_bucket_name_ok(bucket) || !iorio_stream_name_ok(name))
         return bad(vn, head, "a stream is created with a name that cannot be", why);
+    if (it->uid == 0 || it->uid > CATALOG_UID_MAX)
+        return bad(vn, head, "a stream is created with a uid that cannot be", why);
     uint64_t hash = 0;
     if (node_route(vn->node, bucket, name, &hash) != vn)
         return bad(vn, head, "a stream is created in a partition that is not its own", why);

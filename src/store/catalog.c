@@ -199,6 +199,19 @@ enum ior_err catalog_each_row(struct kv_reader *r, uint32_t partition, uint64_t 
     return IOR_OK;
 }
 
+enum ior_err catalog_last_stream(struct kv_reader *r, uint32_t partition, struct stream_row *ret)
+{
+    struct ior_slice key;
+    struct ior_slice value;
+    uint32_t found = 0;
+    uint64_t uid = 0;
+    struct catalog_key at = catalog_key_uid(partition, UINT64_MAX);
+    enum ior_err err = kv_seek_back(r, KV_ROWS, catalog_key_slice(&at), &key, &value);
+    if (err == IOR_OK) err = catalog_parse_uid(key, &found, &uid);
+    if (err == IOR_E_END || (err == IOR_OK && found != partition)) return IOR_E_NOTFOUND;
+    return err == IOR_OK ? decode_stream(value, partition, uid, ret) : err;
+}
+
 /* ---- chunks and small streams ---- */
 
 enum ior_err catalog_put_chunk(struct kv_writer *w, uint32_t partition, uint64_t uid,

@@ -17,6 +17,9 @@
 
 enum { CATALOG_FORMAT = 1, CATALOG_SMALL_BYTES_MAX = 256 << 10 };
 
+/* No stream has a higher uid: so the one behind it is always a number. */
+#define CATALOG_UID_MAX (UINT64_MAX - UINT32_MAX)
+
 /* One stream. Kept when its data is deleted: ids go on. */
 struct stream_row {
     uint32_t partition;
@@ -76,8 +79,8 @@ IOR_MUST_CHECK enum ior_err catalog_bury_chunk(struct kv_writer *w, uint32_t par
                                                uint64_t uid, uint64_t first_seqnum);
 /* After the file is gone. NOTFOUND: it was not buried. */
 IOR_MUST_CHECK enum ior_err catalog_unbury(struct kv_writer *w, const char *path);
-/* Up to CATALOG_SMALL_BYTES_MAX. entries: chunk entries behind each other, as in a chunk. Empty:
- * there are none any more. */
+/* Up to CATALOG_SMALL_BYTES_MAX. entries: events as small.h writes them. Empty: there are none any
+ * more. */
 IOR_MUST_CHECK enum ior_err catalog_put_small(struct kv_writer *w, uint32_t partition, uint64_t uid,
                                               struct ior_slice entries);
 /* Under its last id. 0 < first_id <= last_id. */
@@ -108,6 +111,9 @@ IOR_MUST_CHECK enum ior_err catalog_find_stream(struct kv_reader *r, uint32_t bu
                                                 struct ior_slice name, struct stream_row *ret);
 IOR_MUST_CHECK enum ior_err catalog_get_stream(struct kv_reader *r, uint32_t partition,
                                                uint64_t uid, struct stream_row *ret);
+/* The one with the highest uid of the partition. NOTFOUND: there is none. */
+IOR_MUST_CHECK enum ior_err catalog_last_stream(struct kv_reader *r, uint32_t partition,
+                                                struct stream_row *ret);
 IOR_MUST_CHECK enum ior_err catalog_get_small(struct kv_reader *r, uint32_t partition, uint64_t uid,
                                               struct ior_slice *ret_entries);
 IOR_MUST_CHECK enum ior_err catalog_get_group(struct kv_reader *r, uint32_t group,

@@ -21,8 +21,9 @@
  * and after every CHUNK_INDEX_EVERY_BYTES, then the tail, CHUNK_TAIL_BYTES: counts, the last
  * seqnum and times, where the entries end, a crc32c over all of the footer, a magic. Without
  * one (not sealed yet, or lost) the same is found by scanning.
- * Path: p<partition>/<first 2 of uid>/<uid>/<first seqnum>.chunk, the partition in decimal,
- * uid and seqnum as 16 hex digits: derived, never a client's bytes.
+ * Path: p<partition>/<last 2 of uid>/<uid>/<first seqnum>.chunk, the partition in decimal,
+ * uid and seqnum as 16 hex digits: derived, never a client's bytes. (The first digits of uids
+ * are the time: they would all be the same.)
  * How far a chunk is valid is the catalog's word (end_bytes): what is behind it is
  * garbage of a checkpoint that was not finished and is overwritten by the next one.
  *
@@ -129,7 +130,8 @@ void chunk_reader_extend(struct chunk_reader *r, const struct chunk_state *state
 struct chunk_entry {
     uint64_t index;
     uint64_t time_ms;
-    struct item item; /* slices into *ret_blob; offset_bytes is its head's place in it */
+    struct item item; /* slices into *ret_blob; offset_bytes is its head's place in it, if
+                         chunk_read() gave it */
 };
 /* Up to max events (at least 1) from seqnum `from` on (not below the first), about
  * CHUNK_BLOCK_BYTES or one larger event, in one blob that the caller gives back. All checksums

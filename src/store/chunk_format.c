@@ -18,7 +18,7 @@ enum { HEAD_CRC_AT = 44, ENTRY_CRC_FROM = 8, TAIL_CRC_AT = 4, TAIL_MAGIC_AT = 56
 
 void chunk_folder(uint32_t partition, uint64_t uid, char out[DISK_PATH_MAX])
 {
-    snprintf(out, DISK_PATH_MAX, "p%" PRIu32 "/%02x/%016" PRIx64, partition, (unsigned)(uid >> 56),
+    snprintf(out, DISK_PATH_MAX, "p%" PRIu32 "/%02x/%016" PRIx64, partition, (unsigned)(uid & 0xff),
              uid);
 }
 

@@ -1,8 +1,8 @@
 /* src/store/fetch.c - see fetch.h: readers of the catalog, and events.
  * Happy path: one snapshot tells which chunk has the event, and ends; then the chunk is read.
  * Chunks are asked for first: a long stream has only these, and is read many times in a row,
- * a small one once. A small stream's entries are checked where they lie in the catalog, and
- * those that are wanted are copied before the snapshot ends.
+ * a small one once. A small stream's events are read where they lie in the catalog, and the
+ * bytes of those that are wanted are copied before the snapshot ends.
  * Failure modes: the catalog's errors with the stream's name; a chunk's as chunk_read.c says
  * them. A chunk after an error is not kept open.
  * Thread: any; the mutex is over the list of readers alone. */
@@ -11,8 +11,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/bytes.h"
-#include "store/chunk_format.h"
+#include "store/small.h"
 
 /* What a caller wants. */
 struct wanted {
@@ -123,21 +122,6 @@ static enum ior_err bad_small(const struct wanted *w, size_t at, const char *wha
 
 /* ---- small streams ---- */
 
-/* The entry that begins at `at`, whatever its seqnum. NULL: it is sound but for its payload. */
-static const char *small_entry(const struct wanted *w, uint32_t seed, struct ior_slice entries,
-                               size_t at, struct chunk_entry *ret, size_t *ret_length_bytes)
-{
-    size_t left = entries.size_bytes - at;
-    if (left < CHUNK_ENTRY_BYTES_MIN) return "an entry is cut short";
-    size_t length = chunk_entry_length(entries.data + at);
-    if (length == 0 || length > left) return "an entry has an impossible length";
-    *ret_length_bytes = length;
-    const char *what = chunk_entry_get(ior_slice(entries.data + at, length), seed, w->uid, ret);
-    if (what == NULL && (ret->item.seqnum == 0 || ret->item.seqnum > CHUNK_SEQNUM_MAX))
-        what = "an impossible seqnum";
-    return what;
-}
-
 /* The entries out[0..count) lie in these bytes: a copy of them, and out with it. */
 static enum ior_err copy_small(const struct wanted *w, struct ior_slice bytes, size_t count,
                                struct ior_blob **ret)
@@ -149,7 +133,6 @@ static enum ior_err copy_small(const struct wanted *w, struct ior_slice bytes, s
         struct item *it = &w->out[i].item;
         it->attrs.data = blob->data + (it->attrs.data - bytes.data);
         it->payload.data = blob->data + (it->payload.data - bytes.data);
-        it->offset_bytes = (size_t)(it->attrs.data - blob->data) - ITEM_HEAD_BYTES;
     }
     *ret = blob;
     return IOR_OK;
@@ -158,32 +141,20 @@ static enum ior_err copy_small(const struct wanted *w, struct ior_slice bytes, s
 static enum ior_err take_small(const struct wanted *w, struct ior_slice entries, size_t *ret_count,
                                struct ior_blob **ret_blob)
 {
-    uint32_t seed = chunk_seed(w->partition, w->uid);
-    uint64_t next = 0; /* 0: any */
-    size_t first = 0;
-    size_t at = 0;
-    size_t n = 0;
+    struct small_reader r = {.bytes = entries, .uid = w->uid};
     const char *what = NULL;
-    while (at < entries.size_bytes && n < w->max) {
+    size_t first = 0;
+    size_t n = 0;
+    while (n < w->max) {
         struct chunk_entry *e = &w->out[n];
-        size_t length = 0;
-        what = small_entry(w, seed, entries, at, e, &length);
-        if (what == NULL && next != 0 && e->item.seqnum != next)
-            what = "the event of another place";
-        if (what != NULL || (n == 0 && e->item.seqnum > w->from)) break;
-        next = e->item.seqnum + 1;
-        if (e->item.seqnum >= w->from) {
-            if (!chunk_entry_payload_ok(e)) {
-                what = "a payload fails its checksum";
-                break;
-            }
-            if (n++ == 0) first = at;
-        }
-        at += length;
+        size_t at = r.pos;
+        if (small_next(&r, e, &what) != IOR_OK) break;
+        if (n == 0 && e->item.seqnum > w->from) break;
+        if (e->item.seqnum >= w->from && n++ == 0) first = at;
     }
-    if (n == 0) return what != NULL ? bad_small(w, at, what) : no_event(w);
+    if (n == 0) return what != NULL ? bad_small(w, r.pos, what) : no_event(w);
     *ret_count = n;
-    return copy_small(w, ior_slice(entries.data + first, at - first), n, ret_blob);
+    return copy_small(w, ior_slice(entries.data + first, r.pos - first), n, ret_blob);
 }
 
 /* ---- events ---- */

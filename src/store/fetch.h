@@ -29,8 +29,9 @@ void fetch_free(struct fetch *f); /* nobody is inside, every reader was given ba
 /* Up to max events (at least 1) from seqnum `from` on, in one blob that the caller gives back;
  * those below the stream's low too, as long as they lie there. Fewer than max: as many as lie
  * together (a chunk, a block), or stand in front of damage. NOTFOUND: there is no event `from`
- * (behind the last saved, or gone). BUSY: too many readers of the catalog (256). CORRUPT,
- * VERSION, IO, NOMEM, and what opening a file may say, with *why. */
+ * (behind the last saved, or gone). Of the items `low` and
+ * offset_bytes mean nothing (small.h keeps neither). BUSY: too many readers of the catalog (256).
+ * CORRUPT, VERSION, IO, NOMEM, and what opening a file may say, with *why. */
 IOR_MUST_CHECK enum ior_err fetch_events(struct fetch *f, uint32_t partition, uint64_t uid,
                                          uint64_t from, struct chunk_entry *out, size_t max,
                                          size_t *ret_count, struct ior_blob **ret_blob,

@@ -86,7 +86,8 @@ void journal_finish(struct journal *j);
 /* Microseconds until a MARK is due; UINT64_MAX: none. */
 uint64_t journal_mark_due_us(struct journal *j);
 bool journal_has_waiting(struct journal *j);
-/* Make the next segment ready, if it is not. Any one thread. */
+/* Make the next segment ready, if it is not. Any one thread. wants: it is time for it, as a
+ * quarter of the active one is used. */
 void journal_prepare(struct journal *j);
 bool journal_wants_prepare(struct journal *j);
 /* No more submits; after what waits is done, a MARK. */
@@ -99,9 +100,10 @@ void journal_set_wake(struct journal *j, void (*wake)(void *ctx), void *ctx);
 /* The writer says when it goes to sleep, so that small batches need not wait for the
  * end of a turn. */
 void journal_set_idle(struct journal *j);
-/* Segments below this one hold nothing that is needed: one is kept for recycling,
- * the others are removed. Seqs: journal_first_segment .. journal_active_segment.
- * IO: may be tried again, unless the journal has failed (then always IO). */
+/* Segments below this one hold nothing that is needed: one is kept for recycling unless
+ * the next segment is ready already, the others are removed. Seqs: journal_first_segment ..
+ * journal_active_segment. IO: may be tried again, unless the journal has failed (then always IO).
+ */
 IOR_MUST_CHECK enum ior_err journal_release(struct journal *j, uint64_t below_seq);
 uint64_t journal_first_segment(struct journal *j);
 uint64_t journal_active_segment(struct journal *j);

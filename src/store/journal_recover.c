@@ -445,6 +445,7 @@ enum ior_err journal_start(struct journal *j, struct ior_why *why)
         err = adopt_spare(j, why);
         if (err == IOR_OK) err = settle_end(j, why);
         if (err != IOR_OK) return err;
+        atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);
     }
     j->last_write_us = clock_mono_us();
     return IOR_OK;

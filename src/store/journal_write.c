@@ -24,6 +24,7 @@ enum {
     STAGING_KEEP_BYTES = 1 << 20,
     IOVECS_MAX = 1000,
     PACE_MS = 10,
+    SPARE_DUE_PART = 4, /* the next segment is made when so much of the active one is full */
 };
 
 static struct journal_req *req_of(struct ior_link *l)
@@ -169,10 +170,19 @@ bool journal_begin(struct journal *j)
 
 /* ---- segments ---- */
 
+/* Lock held. Not before it can be needed soon: an idle node has the active segment and one more
+ * at most. A batch that does not wait for that has it made in journal_roll(); if that found the
+ * disk full, it is tried until there is room. */
+static bool is_spare_due(struct journal *j)
+{
+    uint64_t fill_bytes = atomic_load_explicit(&j->fill_bytes, memory_order_relaxed);
+    return fill_bytes >= j->params.segment_bytes / SPARE_DUE_PART || j->full_since_us != 0;
+}
+
 bool journal_wants_prepare(struct journal *j)
 {
     pthread_mutex_lock(&j->lock);
-    bool wants = j->spare.file == NULL && !j->failed && !j->closing;
+    bool wants = j->spare.file == NULL && !j->failed && !j->closing && is_spare_due(j);
     if (wants && j->full_since_us != 0)
         wants = clock_mono_us() - j->full_since_us >= JOURNAL_NOSPC_RETRY_MS * 1000u;
     pthread_mutex_unlock(&j->lock);
@@ -336,11 +346,13 @@ static bool recyclable(struct journal *j, uint64_t seq)
 }
 
 /* Lowest first, each made durable before the next: no crash leaves a hole. The
- * highest one released keeps its name until segment_make() takes its blocks. */
+ * highest one released keeps its name until segment_make() takes its blocks; with a spare
+ * at hand that would be long, and it goes too. */
 static enum ior_err release_locked(struct journal *j, uint64_t below_seq)
 {
     enum ior_err err = IOR_OK;
     pthread_mutex_lock(&j->lock);
+    bool keep = j->spare.file == NULL;                     /* prepare_lock: it stays so */
     if (j->recycle_seq != 0 && j->first_seq < below_seq) { /* nobody took it: it goes too */
         j->first_seq = j->recycle_seq;
         j->recycle_seq = 0;
@@ -348,7 +360,7 @@ static enum ior_err release_locked(struct journal *j, uint64_t below_seq)
     pthread_mutex_unlock(&j->lock);
     while (err == IOR_OK && j->first_seq < below_seq) {
         uint64_t seq = j->first_seq;
-        uint64_t keep_seq = seq + 1 == below_seq && recyclable(j, seq) ? seq : 0;
+        uint64_t keep_seq = keep && seq + 1 == below_seq && recyclable(j, seq) ? seq : 0;
         if (keep_seq == 0) err = journal_remove_segment(j, seq);
         if (err != IOR_OK) break;
         pthread_mutex_lock(&j->lock);

@@ -56,9 +56,10 @@ void item_set_place(uint8_t *at, uint64_t uid, uint64_t seqnum, uint64_t low)
     ior_put_u64(at + 32, low);
 }
 
-static bool attrs_ok(struct ior_slice attrs)
+bool attrs_ok(struct ior_slice attrs)
 {
     size_t pos = 0;
+    if (attrs.size_bytes > ITEM_ATTRS_BYTES_MAX || attrs.size_bytes % 4 != 0) return false;
     while (pos < attrs.size_bytes) {
         if (attrs.size_bytes - pos < ATTR_HEAD_BYTES) return false;
         size_t value = ior_get_u32(attrs.data + pos + 4);
@@ -78,8 +79,9 @@ enum ior_err item_next(struct ior_slice items, size_t *pos, struct item *ret)
     const uint8_t *at = items.data + *pos;
     size_t attrs = ior_get_u32(at + 4);
     size_t payload = ior_get_u32(at + 8);
-    if (attrs > ITEM_ATTRS_BYTES_MAX || attrs % 4 != 0) return IOR_E_CORRUPT;
-    if (payload > RECORD_BYTES_MAX || item_bytes(attrs, payload) > left) return IOR_E_CORRUPT;
+    if (attrs > ITEM_ATTRS_BYTES_MAX || payload > RECORD_BYTES_MAX ||
+        item_bytes(attrs, payload) > left)
+        return IOR_E_CORRUPT;
     struct ior_slice attr_bytes_all = ior_slice(at + ITEM_HEAD_BYTES, attrs);
     if (!attrs_ok(attr_bytes_all)) return IOR_E_CORRUPT;
     *ret = (struct item){

@@ -102,6 +102,8 @@ void item_set_place(uint8_t *at, uint64_t uid, uint64_t seqnum, uint64_t low);
 IOR_MUST_CHECK enum ior_err item_next(struct ior_slice items, size_t *pos, struct item *ret);
 /* The item whose head is at this offset of items that were checked before. */
 struct item item_at(struct ior_slice items, size_t offset_bytes);
+/* Are these bytes attributes behind each other, as many as an item may have? */
+bool attrs_ok(struct ior_slice attrs);
 /* The first attribute of this type, or an empty slice with data NULL. */
 struct ior_slice item_attr(const struct item *it, enum attr_type type);
 

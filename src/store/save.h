@@ -28,8 +28,8 @@ struct save_params {
     struct kv *kv;
     uint64_t chunk_items_max; /* a chunk is sealed at either */
     uint64_t chunk_bytes_max; /* of its entries; one larger event still goes in whole */
-    /* Entries of a stream without a chunk: more, and it gets one. At most
-     * CATALOG_SMALL_BYTES_MAX. */
+    /* Of the value of a stream without a chunk (small.h), its version byte and checksum not
+     * counted: more, and it gets one. At most CATALOG_SMALL_BYTES_MAX. */
     uint64_t small_bytes_max;
     /* A chunk is no longer named (buried), or longer than it was: for whoever keeps it open.
      * Called behind the commit, on the thread that commits; NULL: nobody keeps any. */

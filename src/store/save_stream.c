@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "store/chunk_format.h"
 #include "store/save_private.h"
+#include "store/small.h"
 
 struct job {
     struct save *save;
@@ -24,9 +25,10 @@ struct job {
     bool has_chunk; /* one that stays */
     struct chunk_row last;
     struct ior_slice small;
-    struct ior_slice kept; /* the end of small that stays */
-    size_t kept_count;
-    uint64_t saved; /* the last event; 0: none */
+    size_t small_count;
+    size_t kept_count; /* the last ones of small, which stay */
+    size_t kept_bytes; /* of their items */
+    uint64_t saved;    /* the last event; 0: none */
     /* What is to be written. */
     const struct chunk_event *events;
     size_t count;
@@ -52,37 +54,32 @@ static enum ior_err explain(const struct job *j, enum ior_err err)
 
 /* ---- what the catalog has ---- */
 
-static enum ior_err next_small(const struct job *j, struct ior_slice entries, size_t *pos,
-                               struct chunk_entry *ret)
+static struct small_reader read_small(const struct job *j)
 {
-    const struct stream_row *row = &j->what->row;
-    const uint8_t *at = entries.data + *pos;
-    size_t left = entries.size_bytes - *pos;
-    size_t n = left < CHUNK_ENTRY_BYTES_MIN ? 0 : chunk_entry_length(at);
-    if (n == 0 || n > left) return refuse(j, IOR_E_CORRUPT, "its small entries have no length");
-    const char *wrong =
-        chunk_entry_get(ior_slice(at, n), chunk_seed(row->partition, row->uid), row->uid, ret);
-    if (wrong != NULL) return refuse(j, IOR_E_CORRUPT, wrong);
-    *pos += n;
-    return IOR_OK;
+    return (struct small_reader){.bytes = j->small, .uid = j->what->row.uid};
 }
 
-/* Which of the small entries stay, and which is the last one. */
+static enum ior_err next_small(const struct job *j, struct small_reader *r, struct chunk_entry *ret)
+{
+    const char *what = NULL;
+    enum ior_err err = small_next(r, ret, &what);
+    return err == IOR_E_CORRUPT ? refuse(j, err, what) : err;
+}
+
+/* Which of the small events stay, and which is the last one. */
 static enum ior_err look_at_small(struct job *j)
 {
+    struct small_reader r = read_small(j);
     struct chunk_entry e;
-    size_t pos = 0;
-    while (pos < j->small.size_bytes) {
-        size_t at = pos;
-        enum ior_err err = next_small(j, j->small, &pos, &e);
-        if (err != IOR_OK) return err;
-        if (e.item.seqnum == 0 || (at > 0 && e.item.seqnum != j->saved + 1))
-            return refuse(j, IOR_E_CORRUPT, "its small entries do not follow each other");
+    enum ior_err err;
+    while ((err = next_small(j, &r, &e)) == IOR_OK) {
+        j->small_count++;
         j->saved = e.item.seqnum;
         if (j->saved < j->keep_from) continue;
-        if (j->kept_count++ == 0) j->kept = ior_slice(j->small.data + at, j->small.size_bytes - at);
+        j->kept_count++;
+        j->kept_bytes += small_item_bytes(&e);
     }
-    return IOR_OK;
+    return err == IOR_E_END ? IOR_OK : err;
 }
 
 static enum ior_err look_at_row(struct job *j)
@@ -134,55 +131,70 @@ static enum ior_err choose(struct job *j)
 
 /* ---- files and values ---- */
 
-/* A stream without a chunk: how many bytes of entries it will have. */
-static uint64_t small_bytes(const struct job *j)
+/* One event more in the value. False: there is no room for it, or no memory. */
+static bool add_small(struct job *j, struct small_writer *w, const struct chunk_entry *e)
 {
-    uint64_t sum = j->kept.size_bytes;
-    for (size_t i = 0; i < j->count; i++) sum += CHUNK_ENTRY_BYTES + j->events[i].item.size_bytes;
-    return sum;
+    uint64_t max = j->save->p.small_bytes_max;
+    if (e->item.attrs.size_bytes + e->item.payload.size_bytes > max) return false; /* no copy */
+    small_add(w, e);
+    return !ior_buf_failed(&j->value) && j->value.size_bytes <= max;
 }
 
-static void make_small(struct job *j)
+/* All events of a stream without a chunk in one value. False: as add_small(). */
+static bool fill_small(struct job *j)
 {
-    const struct stream_row *row = &j->what->row;
-    uint32_t seed = chunk_seed(row->partition, row->uid);
-    j->put_small = j->count > 0 || j->kept.size_bytes != j->small.size_bytes;
-    if (!j->put_small) return;
-    ior_buf_add_slice(&j->value, j->kept);
-    for (size_t i = 0; i < j->count; i++) {
-        struct item it;
-        size_t pos = 0;
-        enum ior_err err = item_next(j->events[i].item, &pos, &it);
-        IOR_ASSERT(err == IOR_OK && pos == j->events[i].item.size_bytes);
-        IOR_ASSERT(it.uid == row->uid && it.seqnum == j->first + i);
-        uint8_t *at = ior_buf_room(&j->value, CHUNK_ENTRY_BYTES);
-        if (at == NULL) return;
-        chunk_entry_put(at, seed, &j->events[i], &it);
-        ior_buf_grew(&j->value, CHUNK_ENTRY_BYTES);
-        ior_buf_add_slice(&j->value, j->events[i].item);
+    struct small_writer w = {.out = &j->value};
+    struct small_reader r = read_small(j);
+    struct chunk_entry e;
+    for (size_t i = 0; i < j->small_count; i++) {
+        enum ior_err err = next_small(j, &r, &e);
+        IOR_ASSERT(err == IOR_OK); /* look_at_small() has read it */
+        if (e.item.seqnum >= j->keep_from && !add_small(j, &w, &e)) return false;
     }
+    for (size_t i = 0; i < j->count; i++) {
+        e.item = item_at(j->events[i].item, 0);
+        e.index = j->events[i].index;
+        e.time_ms = j->events[i].time_ms;
+        IOR_ASSERT(e.item.uid == j->what->row.uid && e.item.seqnum == j->first + i);
+        if (!add_small(j, &w, &e)) return false;
+    }
+    return true;
 }
 
-/* The small entries that stay go in front, into the first chunk. */
+/* *ret false: it needs a chunk. */
+static enum ior_err make_small(struct job *j, bool *ret)
+{
+    *ret = j->small.size_bytes <= j->save->p.small_bytes_max;
+    if (j->count == 0 && j->kept_count == j->small_count) return IOR_OK; /* as it is */
+    *ret = fill_small(j);
+    if (ior_buf_failed(&j->value)) return IOR_E_NOMEM;
+    if (*ret) j->put_small = true;
+    if (!*ret) ior_buf_clear(&j->value);
+    return IOR_OK;
+}
+
+/* The small events that stay go in front, into the first chunk, as items again. */
 static enum ior_err append_kept(struct job *j)
 {
+    struct small_reader r = read_small(j);
     struct chunk_entry e;
-    size_t pos = 0;
     enum ior_err err = IOR_OK;
+    size_t n = 0;
     if (j->kept_count == 0) return IOR_OK;
     struct chunk_event *events = calloc(j->kept_count, sizeof *events);
-    if (events == NULL) return IOR_E_NOMEM;
-    for (size_t i = 0; i < j->kept_count && err == IOR_OK; i++) {
-        size_t at = pos + CHUNK_ENTRY_BYTES;
-        err = next_small(j, j->kept, &pos, &e);
-        if (err != IOR_OK) break;
-        events[i] =
-            (struct chunk_event){ior_slice(j->kept.data + at, pos - at), e.index, e.time_ms};
+    uint8_t *items = malloc(j->kept_bytes);
+    if (events == NULL || items == NULL) err = IOR_E_NOMEM;
+    for (uint8_t *at = items; n < j->kept_count && err == IOR_OK;) {
+        err = next_small(j, &r, &e);
+        if (err != IOR_OK || e.item.seqnum < j->keep_from) continue;
+        size_t size_bytes = small_item_bytes(&e);
+        small_item_write(at, &e);
+        events[n++] = (struct chunk_event){ior_slice(at, size_bytes), e.index, e.time_ms};
+        at += size_bytes;
     }
-    if (err == IOR_OK)
-        err = save_chunks_append(&j->chunks, events, j->kept_count, j->saved + 1 - j->kept_count,
-                                 j->why);
+    if (err == IOR_OK) err = save_chunks_append(&j->chunks, events, n, j->saved + 1 - n, j->why);
     free(events);
+    free(items);
     return err;
 }
 
@@ -202,9 +214,9 @@ static enum ior_err write_chunks(struct job *j)
 
 static enum ior_err write_events(struct job *j)
 {
-    if (j->has_chunk || small_bytes(j) > j->save->p.small_bytes_max) return write_chunks(j);
-    make_small(j);
-    return ior_buf_failed(&j->value) ? IOR_E_NOMEM : IOR_OK;
+    bool is_small = false;
+    enum ior_err err = j->has_chunk ? IOR_OK : make_small(j, &is_small);
+    return err == IOR_OK && !is_small ? write_chunks(j) : err;
 }
 
 /* ---- rows ---- */

@@ -135,8 +135,7 @@ static void gather_small(struct plan *p, struct plan_stream *s)
     struct ior_slice value = image_get(&p->v.image, KV_SMALL, catalog_key_slice(&key));
     if (value.data == NULL || catalog_decode_bytes(value, &entries) != IOR_OK) return;
     uint64_t low = s->has_row ? s->old.low : 1;
-    const char *wrong =
-        verify_small_entries(entries, s->partition, s->uid, low, &s->small_state, &offset);
+    const char *wrong = verify_small_entries(entries, s->uid, low, &s->small_state, &offset);
     if (wrong == NULL) s->small = entries;
 }
 
@@ -266,7 +265,7 @@ static void settle_small(struct plan_stream *s, struct stream_row *row)
     row->high = small->last;
     row->time_ms = as_old ? s->old.time_ms : small->last_time_ms;
     row->last_index = as_old ? s->old.last_index : small->last_index;
-    uint64_t low = s->has_row ? s->old.low : small->last_low;
+    uint64_t low = s->has_row ? s->old.low : small->first;
     s->low_said = low;
     row->low = low > small->first ? low : small->first;
 }
@@ -365,8 +364,7 @@ static uint64_t bytes_of(struct plan *p, const struct plan_stream *s)
     if (s->small.size_bytes > 0) {
         struct verify_small small;
         uint64_t offset;
-        if (verify_small_entries(s->small, s->partition, s->uid, s->row.low, &small, &offset) ==
-            NULL)
+        if (verify_small_entries(s->small, s->uid, s->row.low, &small, &offset) == NULL)
             sum += small.bytes_from_low;
     }
     return sum;

@@ -88,11 +88,10 @@ struct verify_small {
     uint64_t bytes_from_low;
     uint64_t last_index;
     uint64_t last_time_ms;
-    uint64_t last_low;
 };
 /* NULL: sound; else what is wrong, and *ret_offset where in the value. */
-const char *verify_small_entries(struct ior_slice entries, uint32_t partition, uint64_t uid,
-                                 uint64_t low, struct verify_small *ret, uint64_t *ret_offset);
+const char *verify_small_entries(struct ior_slice entries, uint64_t uid, uint64_t low,
+                                 struct verify_small *ret, uint64_t *ret_offset);
 void verify_streams(struct verify *v);
 
 /* ---- verify_journal.c ---- */

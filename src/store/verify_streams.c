@@ -6,6 +6,7 @@
 
 #include "store/chunk_check.h"
 #include "store/chunk_format.h"
+#include "store/small.h"
 #include "store/verify_private.h"
 
 struct one {
@@ -34,32 +35,23 @@ static void say(struct one *o, const char *what)
 
 /* ---- small ---- */
 
-const char *verify_small_entries(struct ior_slice entries, uint32_t partition, uint64_t uid,
-                                 uint64_t low, struct verify_small *ret, uint64_t *ret_offset)
+const char *verify_small_entries(struct ior_slice entries, uint64_t uid, uint64_t low,
+                                 struct verify_small *ret, uint64_t *ret_offset)
 {
-    uint32_t seed = chunk_seed(partition, uid);
-    size_t pos = 0;
+    struct small_reader r = {.bytes = entries, .uid = uid};
+    struct chunk_entry e;
+    const char *what = NULL;
+    enum ior_err err;
     *ret = (struct verify_small){.first = 0};
-    while (pos < entries.size_bytes) {
-        struct chunk_entry e;
-        const uint8_t *at = entries.data + pos;
-        size_t left = entries.size_bytes - pos;
-        *ret_offset = pos;
-        size_t n = left < CHUNK_ENTRY_BYTES_MIN ? 0 : chunk_entry_length(at);
-        if (n == 0 || n > left) return "an entry has an impossible length";
-        const char *wrong = chunk_entry_get(ior_slice(at, n), seed, uid, &e);
-        if (wrong != NULL) return wrong;
-        if (!chunk_entry_payload_ok(&e)) return "a payload fails its checksum";
-        if (e.item.op != ITEM_APPEND || e.item.seqnum == 0) return "an item that is no event";
-        if (ret->first != 0 && e.item.seqnum != ret->last + 1) return "an event is missing";
+    while ((err = small_next(&r, &e, &what)) == IOR_OK) {
         if (ret->first == 0) ret->first = e.item.seqnum;
         ret->last = e.item.seqnum;
         ret->last_index = e.index;
         ret->last_time_ms = e.time_ms;
-        ret->last_low = e.item.low;
         if (e.item.seqnum >= low) ret->bytes_from_low += e.item.payload.size_bytes;
-        pos += n;
     }
+    *ret_offset = r.pos;
+    if (err != IOR_E_END) return what;
     return ret->first == 0 ? "it has no entry" : NULL;
 }
 
@@ -69,8 +61,7 @@ static void check_small(struct one *o, struct ior_slice value)
     struct verify_small small;
     uint64_t offset = 0;
     if (catalog_decode_bytes(value, &entries) != IOR_OK) return;
-    const char *wrong =
-        verify_small_entries(entries, o->partition, o->uid, o->low, &small, &offset);
+    const char *wrong = verify_small_entries(entries, o->uid, o->low, &small, &offset);
     if (wrong != NULL) {
         o->sound = false;
         verify_say(o->v, VERIFY_ERROR, KV_LMDB_FILE, VERIFY_NO_OFFSET,

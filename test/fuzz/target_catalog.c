@@ -160,6 +160,7 @@ static void read_all(struct kv_reader *r)
         struct chunk_row chunk;
         struct group_row group;
         struct ior_slice bytes;
+        struct stream_row last;
         if (n > 0)
             expect_error(catalog_each_stream(r, n, ior_slice(NULL, 0), take_stream, &streams));
         expect_error(catalog_each_row(r, n, 0, take_row, &rows));
@@ -172,6 +173,7 @@ static void read_all(struct kv_reader *r)
         IOR_ASSERT(one.count == 0 || one.uid == 1);
         expect_error(catalog_get_group(r, n, &group));
         expect_error(catalog_get_small(r, n, 1, &bytes));
+        expect_error(catalog_last_stream(r, n, &last));
     }
     unsigned count = 0;
     struct bucket_row bucket;

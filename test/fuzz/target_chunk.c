@@ -99,7 +99,7 @@ static void put_file(struct disk *d, const char *path, const uint8_t *data, size
 static void check_error(enum ior_err err, const struct ior_why *why)
 {
     IOR_ASSERT(err == IOR_E_CORRUPT || err == IOR_E_VERSION);
-    IOR_ASSERT(strncmp(why->text, "p3/00/", 6) == 0);
+    IOR_ASSERT(strncmp(why->text, "p3/55/", 6) == 0);
 }
 
 static void check_entry(const struct chunk_entry *e, const struct ior_blob *blob, uint64_t seqnum)

@@ -20,7 +20,7 @@ from lib.case import BINARY, JSON, NDJSON  # noqa: E402
 from lib.node import Node, wait_until  # noqa: E402
 
 CONF = {"ring_size": "8", "journal.segment": "64KB", "journal.max_bytes": "1MB", "memory.tail": "1MB",
-        "chunk.max_items": "40", "chunk.max_bytes": "16KB", "chunk.min_bytes": "1KB"}
+        "chunk.max_items": "40", "chunk.max_bytes": "16KB", "chunk.min_bytes": "512B"}
 LONG = "long-" + "n" * 1000 + "-end"
 
 

@@ -53,7 +53,7 @@ static void set_up(struct rig *r)
         .history_stream_bytes_max = 4096,
         .chunk_items_max = 64,
         .chunk_bytes_max = 32 << 10,
-        .small_bytes_max = 1024,
+        .small_bytes_max = 128,
         .stream_idle_ms = 60000,
         .eviction_interval_ms = 60000,
         .open_kv = open_kv,

@@ -7,7 +7,9 @@
 
 #include "base/hash.h"
 #include "expect.h"
+#include "core/take.h"
 #include "rt/rand.h"
+#include "store/catalog.h"
 
 static struct rig rig;
 
@@ -405,6 +407,9 @@ static void contradictions_are_damage(void **state)
         {{ITEM_CREATE, NULL, "s", uid + 1, 0, 1}, "a name that cannot be"},
         {{ITEM_CREATE, "b", "..", uid + 1, 0, 1}, "a name that cannot be"},
         {{ITEM_CREATE, "b", "a\nb", uid + 1, 0, 1}, "a name that cannot be"},
+        {{ITEM_CREATE, "b", "s-$patch", 0, 0, 1}, "a uid that cannot be"},
+        {{ITEM_CREATE, "b", "s-$patch", UINT64_MAX, 0, 1}, "a uid that cannot be"},
+        {{ITEM_CREATE, "b", "s-$patch", CATALOG_UID_MAX + 1, 0, 1}, "a uid that cannot be"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fresh(); /* the same seed: the same uid */
@@ -414,6 +419,24 @@ static void contradictions_are_damage(void **state)
         write_record(&head, &cases[i].item);
         refuse(IOR_E_CORRUPT, cases[i].word);
     }
+}
+
+/* What: a checkpoint goes through what it took by uid; each keeps what is its own. */
+static void taken_streams_are_sorted(void **state)
+{
+    (void)state;
+    struct taken items[] = {
+        {.row = {.uid = UINT64_MAX}, .count = 4},
+        {.row = {.uid = 1}, .count = 1},
+        {.row = {.uid = 1u << 31}, .count = 3},
+        {.row = {.uid = 2}, .count = 2},
+    };
+    struct take t = {.items = items, .count = IOR_LEN(items)};
+    take_sort(&t);
+    for (size_t i = 0; i < IOR_LEN(items); i++) assert_int_equal(items[i].count, i + 1);
+    t = (struct take){0};
+    take_sort(&t);
+    assert_int_equal(t.count, 0);
 }
 
 /* What: a stream that is created in another partition than its name's is CORRUPT. */
@@ -511,6 +534,7 @@ int main(void)
         TEST(unknown_kinds_are_another_version),
         TEST(unknown_facts_are_another_version),
         TEST(contradictions_are_damage),
+        TEST(taken_streams_are_sorted),
         TEST(wrong_partitions_are_damage),
         TEST(wrong_places_in_the_log_are_damage),
         TEST(failed_starts_do_no_harm),

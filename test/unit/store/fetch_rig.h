@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "store/fetch.h"
+#include "store/small.h"
 
 static struct kv *fr_kv;
 static struct fetch *fr;
@@ -92,19 +93,23 @@ static inline void fr_grow(uint64_t first, struct chunk_state *state, uint64_t l
     fr_put_row(first, state);
 }
 
-/* The entries of a small stream. */
-static inline void fr_entries(struct ior_buf *out, uint64_t first, uint64_t last)
+/* Events of a small stream, behind those of `w`. */
+static inline void fr_add_small(struct small_writer *w, uint64_t first, uint64_t last)
 {
     for (uint64_t at = first; at <= last; at++) {
         struct chunk_event e = cr_event(at);
-        struct item it = item_at(e.item, 0);
-        uint8_t *room = ior_buf_room(out, CHUNK_ENTRY_BYTES + e.item.size_bytes);
-        assert_non_null(room);
-        chunk_entry_put(room, chunk_seed(CR_PARTITION, CR_UID), &e, &it);
-        memcpy(room + CHUNK_ENTRY_BYTES, e.item.data, e.item.size_bytes);
-        ior_buf_grew(out, CHUNK_ENTRY_BYTES + e.item.size_bytes);
+        const struct chunk_entry entry = {e.index, e.time_ms, item_at(e.item, 0)};
+        small_add(w, &entry);
         cr_event_free(&e);
     }
+    assert_false(ior_buf_failed(w->out));
+}
+
+/* The value of a small stream. */
+static inline void fr_entries(struct ior_buf *out, uint64_t first, uint64_t last)
+{
+    struct small_writer w = {.out = out};
+    fr_add_small(&w, first, last);
 }
 
 static inline void fr_put_small(uint64_t uid, struct ior_slice entries)

@@ -21,12 +21,13 @@
 #include "rt/disk_sim.h"
 #include "store/chunk_format.h"
 #include "store/save.h"
+#include "store/small.h"
 
 enum {
     SR_PARTITION = 7,
     SR_ITEMS_MAX = 10,
     SR_BYTES_MAX = 2000,
-    SR_SMALL_MAX = 600,
+    SR_SMALL_MAX = 300,
     SR_READ_MAX = 64,
     SR_TOLD_MAX = 64,
 };
@@ -266,20 +267,18 @@ static inline void sr_read_chunk(struct sr *g, uint64_t uid, const struct chunk_
 
 static inline void sr_read_small(struct ior_slice small, uint64_t uid, struct sr_layout *l)
 {
-    size_t pos = 0;
+    struct small_reader r = {.bytes = small, .uid = uid};
+    struct chunk_entry e;
+    const char *what = NULL;
+    enum ior_err err;
     l->small_bytes = small.size_bytes;
-    while (pos < small.size_bytes) {
-        struct chunk_entry e;
-        size_t n = chunk_entry_length(small.data + pos);
-        assert_true(n > 0 && n <= small.size_bytes - pos);
-        assert_null(chunk_entry_get(ior_slice(small.data + pos, n), chunk_seed(SR_PARTITION, uid),
-                                    uid, &e));
+    while ((err = small_next(&r, &e, &what)) == IOR_OK) {
         if (l->first == 0) l->first = e.item.seqnum;
         if (l->last != 0) assert_true(e.item.seqnum == l->last + 1);
         l->last = e.item.seqnum;
         sr_check_entry(&e, uid, e.item.seqnum);
-        pos += n;
     }
+    assert_int_equal(err, IOR_E_END);
 }
 
 /* Reads every event that the catalog names, and checks it. The snapshot is open. */

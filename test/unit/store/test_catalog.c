@@ -197,6 +197,11 @@ static void rows_of_a_partition(void **state)
         assert_int_equal(some.count, left < 2 ? left : 2);
         assert_memory_equal(some.uids, uids + i + 1, some.count * sizeof uids[0]);
     }
+    struct stream_row last;
+    assert_int_equal(catalog_last_stream(r, 7, &last), IOR_OK);
+    assert_true(last.partition == 7 && last.uid == uids[IOR_LEN(uids) - 1]);
+    assert_int_equal(catalog_last_stream(r, 0, &last), IOR_E_NOTFOUND);
+    assert_int_equal(catalog_last_stream(r, 9, &last), IOR_E_NOTFOUND);
     struct uids none = {0};
     assert_int_equal(catalog_each_row(r, 9, 0, take_uid, &none), IOR_OK);
     assert_int_equal(none.count, 0);

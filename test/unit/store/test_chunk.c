@@ -20,7 +20,7 @@ static void names_go_both_ways(void **state)
     char path[DISK_PATH_MAX];
     uint64_t seqnum = 77;
     chunk_folder(63, 0x0123456789abcdef, path);
-    assert_string_equal(path, "p63/01/0123456789abcdef");
+    assert_string_equal(path, "p63/ef/0123456789abcdef");
     chunk_path(0, UINT64_MAX, 0x1a, path);
     assert_string_equal(path, "p0/ff/ffffffffffffffff/000000000000001a.chunk");
     for (size_t i = 0; i < IOR_LEN(wrong); i++) {

@@ -74,9 +74,9 @@ static void outgrown(void **state)
 static void small_limit(void **state)
 {
     (void)state;
-    size_t bytes = 0;
-    for (uint64_t n = 1; n <= 3; n++)
-        bytes += CHUNK_ENTRY_BYTES + item_bytes(0, sr_payload_bytes(3, n));
+    sr_save(&rig, (struct sr_stream){.uid = 273, .low = 1, .high = 3}, 1);
+    size_t bytes = sr_expect(&rig, (struct sr_stream){.uid = 273, .low = 1, .high = 3}).small_bytes;
+    assert_true(bytes > 0);
     for (unsigned i = 0; i < 3; i++) {
         struct save_params p = sr_params(&rig);
         p.small_bytes_max = i == 2 ? 0 : bytes - i;
@@ -449,37 +449,30 @@ static void put_small(uint64_t uid, struct ior_slice bytes)
     assert_int_equal(kv_write_commit(w), IOR_OK);
 }
 
-/* What: small entries that are no entries, are cut, of another stream or not dense are CORRUPT. */
+/* What: a value of a small stream that is cut or no events is CORRUPT, and stays. */
 static void damaged_small_streams(void **state)
 {
     (void)state;
     uint8_t bytes[SR_SMALL_MAX];
     struct ior_slice small;
     struct sr_stream st = {.uid = 3, .low = 1, .high = 3};
-    struct sr_stream other = {.uid = 4, .low = 1, .high = 1};
     sr_save(&rig, st, 1);
-    sr_save(&rig, other, 1);
     assert_int_equal(kv_read_begin(rig.reader), IOR_OK);
     assert_int_equal(catalog_get_small(rig.reader, SR_PARTITION, 3, &small), IOR_OK);
     size_t n = small.size_bytes;
     memcpy(bytes, small.data, n);
     kv_read_end(rig.reader);
-    size_t first = chunk_entry_length(bytes);
-    size_t second = chunk_entry_length(bytes + first);
-    for (size_t cut = 8; cut < first; cut += 8) {
+    size_t last = sr_payload_bytes(3, 3);
+    for (size_t cut = 1; cut <= last; cut++) {
         put_small(3, ior_slice(bytes, n - cut));
-        if (n - cut == first || n - cut == first + second) continue;
-        expect_refused(st, 1, "small entries have no length");
+        expect_refused(st, 1, "cut short");
     }
-    put_small(4, ior_slice(bytes, first));
-    expect_refused(other, 1, "");
-    bytes[first + CHUNK_ENTRY_BYTES + 24]++; /* the seqnum of the second one */
+    bytes[0] = 0;
     put_small(3, ior_slice(bytes, n));
-    expect_refused(st, 1, "checksum");
-    bytes[first + CHUNK_ENTRY_BYTES + 24]--;
-    memmove(bytes + first, bytes + first + second, n - first - second); /* it is left out */
-    put_small(3, ior_slice(bytes, n - second));
-    expect_refused(st, 1, "do not follow");
+    expect_refused(st, 1, "no first seqnum");
+    bytes[0] = 9; /* the last one is 11 then */
+    put_small(3, ior_slice(bytes, n));
+    expect_refused(st, 1, "behind its last one");
 }
 
 /* What: a chunk file that is gone or cut is CORRUPT with its name. One that is damaged in the

@@ -35,8 +35,10 @@ static int tear_down_real(void **state)
         snprintf(path, sizeof path, "%s%s", rig.dir, names[i]);
         assert_int_equal(unlink(path), 0);
     }
-    snprintf(path, sizeof path, "%s/p%u/00", rig.dir, SR_PARTITION);
-    assert_int_equal(rmdir(path), 0);
+    for (unsigned uid = 3; uid <= 4; uid++) {
+        snprintf(path, sizeof path, "%s/p%u/%02x", rig.dir, SR_PARTITION, uid);
+        assert_int_equal(rmdir(path), 0);
+    }
     *strrchr(path, '/') = 0;
     assert_int_equal(rmdir(path), 0);
     assert_int_equal(rmdir(rig.dir), 0);
