@@ -31,10 +31,11 @@ static const struct field fields[] = {
 
 static const char *const wanted[] = {
     [KIND_COUNT] = "It must be " WHOLE ", or null for no limit",
-    [KIND_BYTES] = "It must be " WHOLE ", a size such as \"4MB\" (B KB MB GB TB), or null for no "
-                   "limit",
-    [KIND_AGE] = "It must be a duration such as \"7d\" or \"500ms\" (ms s m h d), at least 1ms, or "
-                 "null for no limit",
+    [KIND_BYTES] = ("It must be " WHOLE ", a size such as \"4MB\" (B KB MB GB TB), or null for no "
+                    "limit"),
+    [KIND_AGE] =
+        ("It must be a duration such as \"7d\" or \"500ms\" (ms s m h d), at least 1ms, or "
+         "null for no limit"),
 };
 
 static uint64_t *value_at(struct retention *r, const struct field *f)

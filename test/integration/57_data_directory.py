@@ -155,7 +155,7 @@ class DataDirectory(unittest.TestCase):
         self.save_all()
         self.stop()
         os.unlink(self.path("catalog.mdb"))
-        self.refused(DAMAGED, "journal/", "missing")
+        self.refused(DAMAGED, "catalog.mdb", "missing")
 
     # --- may we ---
 
