@@ -108,8 +108,10 @@ class Run:
         finally:
             n.log.close()
         records = disk.read_log(n.log.path)
-        self.say("trace %s: %d appends acknowledged, %d records, %.1f s" % (
-            name, acked, len(records), time.monotonic() - started))
+        chunks = sum(1 for r in records if r.kind == "create" and r.args[-1].endswith(".chunk"))
+        commits = sum(1 for r in records if r.kind == "wsync")
+        self.say("trace %s: %d appends acknowledged, %d records, %d chunk files, %d commits of the catalog, %.1f s" % (
+            name, acked, len(records), chunks, commits, time.monotonic() - started))
         return n
 
     # ---- violations ----
