@@ -22,11 +22,10 @@ void route_livez(struct http_call *call)
 void route_readyz(struct http_call *call)
 {
     struct http_app *app = call->app;
-    enum ior_err err = IOR_OK;
-    if (!app->ready || app->stopping) err = IOR_E_CLOSING;
-    if (journal_full(app->node->journal) || atomic_load(&app->node->disk_tight)) err = IOR_E_NOSPC;
-    if (journal_failed(app->node->journal)) err = IOR_E_IO;
-    if (err == IOR_OK && node_writable(app->node)) {
+    const char *reason = NULL;
+    enum ior_err err = node_health(app->node, &reason);
+    if (err == IOR_OK && (!app->ready || app->stopping)) err = IOR_E_CLOSING;
+    if (err == IOR_OK) {
         call_reply_json(call, 200, IOR_SLICE("{\"ok\":true}"));
         return;
     }
@@ -34,7 +33,7 @@ void route_readyz(struct http_call *call)
     struct ior_buf out;
     ior_buf_init(&out);
     ior_buf_addf(&out, "{\"type\":\"%s\",\"reason\":", ior_err_type(err));
-    ior_json_quote(&out, ior_slice_str(ior_err_reason(err)));
+    ior_json_quote(&out, ior_slice_str(reason != NULL ? reason : ior_err_reason(err)));
     ior_buf_add_char(&out, '}');
     call_reply_buf(call, 503, "application/json", &out);
 }

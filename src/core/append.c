@@ -59,15 +59,6 @@ static void run_accepted(struct msg *m)
     if (a->done_waiting) a->cb(a);
 }
 
-static void to_origin(struct worker *origin, struct msg *m)
-{
-    if (origin == worker_current()) {
-        worker_defer(m);
-    } else {
-        worker_post(origin, m);
-    }
-}
-
 static void answer(struct append *a, enum ior_err err)
 {
     struct node *n = a->node;
@@ -79,7 +70,7 @@ static void answer(struct append *a, enum ior_err err)
         metric_add(METRIC_append_lost, 1);
     }
     a->msg.run = run_cb;
-    to_origin(a->origin, &a->msg);
+    worker_send(a->origin, &a->msg);
 }
 
 /* ---- inside the strand ---- */
@@ -235,7 +226,7 @@ static void send_accepted(struct append *a)
     if (a->durability != DURABILITY_MEMORY || a->accepted == NULL) return;
     a->accept_pending = true;
     a->accepted_msg.run = run_accepted;
-    to_origin(a->origin, &a->accepted_msg);
+    worker_send(a->origin, &a->accepted_msg);
 }
 
 /* True: its key is known; the answer is the first one's, or that the events are others.

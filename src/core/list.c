@@ -170,11 +170,7 @@ static void vnode_list(struct msg *m)
     }
     if (ior_buf_failed(&l->at)) l->err = IOR_E_NOMEM;
     l->msg.run = run_next;
-    if (l->origin == worker_current()) {
-        worker_defer(&l->msg);
-    } else {
-        worker_post(l->origin, &l->msg);
-    }
+    worker_send(l->origin, &l->msg);
 }
 
 static void visit_next(struct list *l)

@@ -47,9 +47,23 @@ void node_tick(struct node *n)
     }
 }
 
+/* Checkpoints that fail for want of room are no reason of their own: they are tried again, and
+ * disk_tight says so. */
+enum ior_err node_health(struct node *n, const char **ret_reason)
+{
+    *ret_reason = NULL;
+    if (journal_failed(n->journal)) return IOR_E_IO;
+    if (journal_full(n->journal) || atomic_load(&n->disk_tight)) return IOR_E_NOSPC;
+    enum ior_err err = checkpoint_last_error(n->checkpoint);
+    if (err != IOR_E_IO && err != IOR_E_CORRUPT && err != IOR_E_VERSION) return IOR_OK;
+    *ret_reason = "Checkpoints fail, see the log of the node: appends go on until memory is full";
+    return err;
+}
+
 bool node_writable(struct node *n)
 {
-    return !journal_failed(n->journal) && !journal_full(n->journal) && !atomic_load(&n->disk_tight);
+    const char *reason;
+    return node_health(n, &reason) == IOR_OK;
 }
 
 /* ---- the room of the disk ---- */

@@ -90,7 +90,9 @@ void node_tick(struct node *n);
  * `x-$patch` goes with `x`. *ret_hash is the hash of the full names. */
 struct vnode *node_route(struct node *n, struct ior_slice bucket, struct ior_slice stream,
                          uint64_t *ret_hash);
-/* Writes may be taken (API.md /readyz)? */
+/* OK: writes may be taken (API.md /readyz). Else what is wrong; *ret_reason: better words than
+ * the error's own, or NULL. */
+enum ior_err node_health(struct node *n, const char **ret_reason);
 bool node_writable(struct node *n);
 /* Is there room for more events: for those that no checkpoint has saved yet, these, and what
  * checkpoints and deletions need? Cheap; as of the last look. Any thread. */

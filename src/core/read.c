@@ -97,11 +97,7 @@ static void answer(struct read *r, enum ior_err err)
     r->err = err;
     metric_add(METRIC_read_events, r->count);
     r->msg.run = run_cb;
-    if (r->origin == worker_current()) {
-        worker_defer(&r->msg);
-    } else {
-        worker_post(r->origin, &r->msg);
-    }
+    worker_send(r->origin, &r->msg);
 }
 
 /* ---- from the disk ---- */

@@ -28,11 +28,7 @@ static void run_pause(struct msg *m)
 static void to_worker(struct survey *sv, void (*run)(struct msg *m))
 {
     sv->msg.run = run;
-    if (sv->origin == worker_current()) {
-        worker_defer(&sv->msg);
-    } else {
-        worker_post(sv->origin, &sv->msg);
-    }
+    worker_send(sv->origin, &sv->msg);
 }
 
 /* ---- in memory ---- */

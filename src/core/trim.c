@@ -67,11 +67,7 @@ static void answer(struct trim *t, enum ior_err err)
     atomic_fetch_sub(&t->node->inflight_bytes, TRIM_BYTES);
     t->err = err;
     t->msg.run = run_cb;
-    if (t->origin == worker_current()) {
-        worker_defer(&t->msg);
-    } else {
-        worker_post(t->origin, &t->msg);
-    }
+    worker_send(t->origin, &t->msg);
 }
 
 static enum ior_err propose(struct trim *t, uint64_t dropped_bytes)

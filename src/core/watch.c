@@ -51,15 +51,6 @@ void watch_free(struct watch *w)
 
 /* ---- the way back to the caller ---- */
 
-static void to_origin(struct worker *origin, struct msg *m)
-{
-    if (origin == worker_current()) {
-        worker_defer(m);
-    } else {
-        worker_post(origin, m);
-    }
-}
-
 static void call_back_if_home(struct watch *w)
 {
     if (!w->answer_here || w->cancel_pending) return;
@@ -89,7 +80,7 @@ static void answer(struct watch *w, enum ior_err err, uint64_t high)
     w->err = err;
     w->high = high;
     w->msg.run = run_answer;
-    to_origin(w->origin, &w->msg);
+    worker_send(w->origin, &w->msg);
 }
 
 /* ---- inside the strand ---- */
@@ -209,7 +200,7 @@ static void vnode_cancel(struct msg *m)
         take_out(&w->vnode->watches, w);
         answer(w, IOR_E_LOST, 0);
     }
-    to_origin(origin, &w->cancel_msg);
+    worker_send(origin, &w->cancel_msg);
 }
 
 /* ---- the front door ---- */

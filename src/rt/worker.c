@@ -56,6 +56,15 @@ void worker_defer(struct msg *m)
     ior_queue_push(&current->deferred, &m->link);
 }
 
+void worker_send(struct worker *w, struct msg *m)
+{
+    if (w == current) {
+        worker_defer(m);
+    } else {
+        worker_post(w, m);
+    }
+}
+
 void worker_on_turn_end(struct worker *w, void (*fn)(void *ctx), void *ctx)
 {
     IOR_ASSERT(w->turn_end_count < WORKER_HOOKS_MAX);

@@ -47,6 +47,8 @@ void worker_enter(struct worker *w);
 void worker_post(struct worker *w, struct msg *m);
 /* Thread: own. The message runs on this worker, later, without a wake-up. */
 void worker_defer(struct msg *m);
+/* Thread: any worker. The message runs on w, later: deferred when w is this one, else posted. */
+void worker_send(struct worker *w, struct msg *m);
 /* Thread: own, outside of every strand. Run now what was deferred so far: a front end
  * calls it at the end of its own callback, so that what is finished is answered
  * before the callback returns to the poller. */

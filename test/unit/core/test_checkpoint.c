@@ -522,6 +522,7 @@ static unsigned fails_at_each(enum ior_err err, bool on, bool restart)
         disk_sim_fail(rig.disk, DISK_SIM_CHANGE, n, err, on);
         const enum ior_err got = rig_checkpoint(&rig);
         const bool failed = disk_sim_failed(rig.disk);
+        if (got == IOR_E_IO) assert_false(node_writable(rig.node)); /* /readyz says so */
         if (!failed) assert_int_equal(got, IOR_OK);
         disk_sim_fail(rig.disk, DISK_SIM_CHANGE, 0, IOR_OK, false);
         expect_as(&before);
@@ -529,6 +530,7 @@ static unsigned fails_at_each(enum ior_err err, bool on, bool restart)
         expect_as(&before);
         if (!journal_failed(rig.node->journal)) {
             checkpoint_ok(&rig);
+            assert_true(node_writable(rig.node));
             assert_int_equal(rig.node->memory.tail_bytes, 0);
             evict(&rig);
             expect_as(&before);
