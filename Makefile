@@ -1,5 +1,5 @@
 # Makefile - names for what tools/ does; `make` alone lists them.
-# Variables: ONLY=pattern (test), SIM_SEEDS=500 (sim), FUZZ_SECONDS=60 (fuzz), KILL9_ROUNDS=100 (kill9).
+# Variables: ONLY=pattern (test), SIM_SEEDS=1000 (sim), FUZZ_SECONDS=60 (fuzz), KILL9_ROUNDS=100 (kill9).
 .PHONY: help console newrel refetchdeps fmt test check-asan check-tsan sim fuzz bench kill9 power damage clean
 .DEFAULT_GOAL := help
 
@@ -19,7 +19,7 @@ check-asan:     # tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/setup check asan
 check-tsan:     # tests under ThreadSanitizer
 	@tools/setup check tsan
-sim:            # the simulator, SIM_SEEDS seeds (500)
+sim:            # the simulator, SIM_SEEDS seeds (1000)
 	@tools/setup sim
 fuzz:           # every fuzz target for FUZZ_SECONDS (60)
 	@tools/setup fuzz

@@ -36,7 +36,7 @@ SLOWNESS = {"asan": 3, "tsan": 8}  # how much slower a program is there
 OTHER_TARGETS = [
     ("check-asan", "tests under AddressSanitizer", "tools/setup"),
     ("check-tsan", "tests under ThreadSanitizer", "tools/setup"),
-    ("sim", "the simulator with 500 seeds", "test/sim/meson.build"),
+    ("sim", "the simulator with 1,000 seeds", "test/sim/meson.build"),
     ("fuzz", "fuzzing beyond the corpus", "test/fuzz"),
     ("kill9", "100 rounds of kill -9", "test/integration/kill9.py"),
     ("power", "the power test at every write (quick here)", "test/power/run.py"),
