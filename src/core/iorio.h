@@ -157,12 +157,14 @@ struct read {
     uint64_t disk_uid, disk_from, disk_low; /* private: what the disk is asked for */
     size_t disk_max;                        /* private */
     enum ior_err disk_err;                  /* private */
+    unsigned evictions;                     /* private */
 
     enum read_from how; /* in: the last `limit`; from id `from`; from High - `from` + 1 */
     uint64_t from;      /* in */
     uint64_t to;        /* in: no id above; UINT64_MAX: no bound */
     uint64_t limit;     /* in: at most so many events; may be more than one visit gives */
     bool cache_only;    /* in: from the first id >= from on that is in memory */
+    bool as_it_is;      /* in: also what retention is still to take; for tests */
     void *user_ptr;     /* the caller's */
     uint64_t user[2];   /* the caller's */
 

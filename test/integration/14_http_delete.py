@@ -86,8 +86,18 @@ class Delete(Base):
         self.append(b"1", b"2")
         for text in ("", "x", "1.5", "1e1", "99999999999999999999", "+1", "0x1"):
             with self.subTest(text=text):
-                self.assertError(self.delete(f"?to={text}"), 400, "invalid-field", field="to")
+                value = text.replace("+", " ")
+                self.assertError(self.delete(f"?to={text}"), 400, "invalid-field", field="to", value=value)
         self.assertEqual(self.ids("?limit=9"), [1, 2])
+
+    def test_a_query_that_is_not_understood(self):
+        """A broken escape, a name in another case, a `to` behind too many parameters: 400, and nothing goes."""
+        self.append(b"1", b"2")
+        for query in ("to=%zz", "to=1%2", "%=1", "To=1", "tO=2", "&".join(["a=1"] * 96 + ["to=1"])):
+            with self.subTest(query=query[:20]):
+                self.assertError(self.delete("?" + query), 400, "invalid-field", field="to")
+        self.assertEqual(self.ids("?limit=9"), [1, 2])
+        self.assertGone(self.delete("?x=y&to=1&z"), 2, 2)
 
     def test_missing(self):
         """A stream that is not there is as good as deleted, and is not made."""
