@@ -51,6 +51,7 @@ void read_release(struct read *r)
     r->how = READ_FROM_ID;
     r->from = r->next;
     r->limit = r->left;
+    r->whole = true;
 }
 
 void read_free(struct read *r)
@@ -236,6 +237,10 @@ static void vnode_read(struct msg *m)
     r->high = r->exists ? s->high : 0;
     r->left = r->limit;
     r->next = 0;
+    if (found.err == IOR_OK && r->whole && r->from < r->low) {
+        answer(r, IOR_E_GONE);
+        return;
+    }
     if (found.err == IOR_OK && r->exists && r->limit > 0) {
         uint64_t from = first_wanted(r);
         uint64_t to = r->to < r->high ? r->to : r->high;

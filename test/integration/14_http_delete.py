@@ -2,13 +2,16 @@
 """test/integration/14_http_delete.py - API.md section 3: DELETE of a stream, and truncation."""
 
 import os
+import re
 import sys
 import threading
+import time
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib.case import BINARY, NDJSON, NodeCase  # noqa: E402
+from lib.wire import build  # noqa: E402
 
 
 class Base(NodeCase):
@@ -80,6 +83,23 @@ class Delete(Base):
         self.post(b"1\n2\n3\n4\n5\n", NDJSON)
         self.assertGone(self.delete("?to=3"), 4, 5)
         self.assertEqual([e["data"] for e in self.get(self.at + "?limit=9").json()], [4, 5])
+
+    def test_no_hole_in_an_answer(self):
+        """Events that go while a long answer is on its way: the connection is cut, and no id is left out."""
+        line = b'"' + b"x" * 9000 + b'"\n'
+        for _ in range(20):
+            self.post(line * 100, NDJSON)
+        with self.node.wire() as wire:
+            wire.send(build("GET", self.at + "?from=1&limit=5000", [("X-Session", self.node.token()),
+                                                                   ("Accept", NDJSON)]))
+            self.assertEqual(wire.read_head()[0], 200)
+            time.sleep(0.3)  # the sockets are full now, and the node waits for us
+            self.assertGone(self.delete("?to=1900"), 1901, 2000)
+            raw = wire.rest()
+        self.assertFalse(raw.endswith(b"0\r\n\r\n"), "it looks whole")
+        ids = [int(n) for n in re.findall(rb'\{"meta":\{"id":(\d+),', raw)]
+        self.assertEqual(ids, list(range(1, len(ids) + 1)))
+        self.assertLess(len(ids), 1900)
 
     def test_to_must_be_a_number(self):
         """A `to` that is no id is 400 and removes nothing: it never means everything."""
