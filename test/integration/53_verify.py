@@ -97,11 +97,12 @@ class Verify(unittest.TestCase):
 
     def test_more_at_once_than_is_kept(self):
         """A batch of which only the last events stay is no damage."""
-        with self.node.start():
-            policy = b'{"max_events":2}'
-            self.assertEqual(self.node.call("PUT", "/policies/few", policy, "application/json").status, 200)
-            answer = self.node.call("POST", "/streams/few/s", b"1\n2\n3\n4\n5\n", "application/x-ndjson")
-            self.assertEqual(answer.status, 201)
+        self.node.start()
+        policy = b'{"max_events":2}'
+        self.assertEqual(self.node.call("PUT", "/policies/few", policy, "application/json").status, 200)
+        answer = self.node.call("POST", "/streams/few/s", b"1\n2\n3\n4\n5\n", "application/x-ndjson")
+        self.assertEqual(answer.status, 201)
+        self.node.stop()
         ended = self.verify()
         self.assertEqual(ended.returncode, SOUND, ended)
 
