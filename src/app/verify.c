@@ -27,7 +27,7 @@ static void clear_progress(const struct output *o)
 
 static const char *level_of(const struct verify_finding *f)
 {
-    return f->level == VERIFY_ERROR ? "error" : "note";
+    return f->level == VERIFY_ERROR ? "error" : f->level == VERIFY_LOST ? "lost" : "note";
 }
 
 static void print_json(const struct verify_finding *f)
@@ -78,11 +78,25 @@ static void print_summary(const struct output *o, const struct verify_counts *c)
                c->notes);
         return;
     }
-    printf("streams %" PRIu64 ", events %" PRIu64 " (%" PRIu64 " bytes), chunks %" PRIu64
-           ", journal segments %" PRIu64 " (%" PRIu64 " records), errors %" PRIu64
-           ", notes %" PRIu64 "\n",
+    printf("in the catalog: streams %" PRIu64 ", events %" PRIu64 " (%" PRIu64
+           " bytes), chunks %" PRIu64 "; in the journal: segments %" PRIu64 ", records %" PRIu64
+           "; errors %" PRIu64 ", notes %" PRIu64 "\n",
            c->streams, c->events, c->bytes, c->chunks, c->segments, c->records, c->errors,
            c->notes);
+}
+
+/* What a rebuild did; the lines behind it are about the directory as it is now. */
+static void print_rebuilt(const struct output *o, const char *old, uint64_t losses)
+{
+    clear_progress(o);
+    if (o->json) {
+        printf("{\"made\":\"" KV_LMDB_FILE "\",\"old\":%s%s%s,\"losses\":%" PRIu64 "}\n",
+               old[0] != 0 ? "\"" : "", old[0] != 0 ? old : "null", old[0] != 0 ? "\"" : "", losses);
+        return;
+    }
+    printf("a new " KV_LMDB_FILE " was made; %s%s; losses %" PRIu64 "%s. The directory is now:\n",
+           old[0] != 0 ? "the old one is " : "there was no old one", old, losses,
+           losses > 0 ? " (told above)" : "");
 }
 
 static enum exit_code look(const struct verify_options *o, struct output *out, struct disk *disk)
@@ -95,7 +109,9 @@ static enum exit_code look(const struct verify_options *o, struct output *out, s
                                     .on_progress = on_progress,
                                     .ctx = out};
     enum ior_err err = IOR_OK;
-    if (o->rebuild) err = verify_rebuild(&p, &counts, &why);
+    char old[VERIFY_OLD_BYTES];
+    if (o->rebuild) err = verify_rebuild(&p, &counts, old, &why);
+    if (err == IOR_OK && o->rebuild) print_rebuilt(out, old, counts.losses);
     if (err == IOR_OK) err = verify_run(&p, &counts, &why);
     if (err == IOR_OK) print_summary(out, &counts);
     if (fflush(stdout) != 0 && err == IOR_OK)
