@@ -26,7 +26,7 @@
 #include "base/bytes.h"
 #include "store/kv_guard.h"
 
-enum { FORMAT = 1, READERS_MAX = 256, FILE_MODE = 0600, ROOT_ROW_BYTES = 12, PATH_BYTES = 4096 };
+enum { FORMAT = 1, READERS_MAX = 256, FILE_MODE = 0600, PATH_BYTES = 4096 };
 #define NO_TABLE ((MDB_dbi)-1)
 #define MAKE_FILE "catalog.new"
 #define LOCK_SUFFIX "-lock" /* LMDB's choice */
@@ -162,7 +162,7 @@ static enum ior_err sync_folder(const char *dir)
     return err;
 }
 
-static void put_root(uint8_t row[ROOT_ROW_BYTES], uint64_t opens)
+static void put_root(uint8_t row[KV_ROOT_ROW_BYTES], uint64_t opens)
 {
     ior_put_u32(row, FORMAT);
     ior_put_u64(row + 4, opens);
@@ -174,7 +174,7 @@ static int fill_new(const char *path)
     MDB_env *env = NULL;
     MDB_txn *txn = NULL;
     MDB_dbi dbi;
-    uint8_t row[ROOT_ROW_BYTES];
+    uint8_t row[KV_ROOT_ROW_BYTES];
     enum { SMALL_MAP_BYTES = 1 << 20 };
     put_root(row, 0);
     int rc = open_env(path, SMALL_MAP_BYTES, 0, &env);
@@ -278,7 +278,7 @@ static enum ior_err open_tables(struct lmdb *l, const char *path, struct ior_why
 {
     MDB_txn *txn = NULL;
     MDB_dbi root = 0;
-    uint8_t row[ROOT_ROW_BYTES];
+    uint8_t row[KV_ROOT_ROW_BYTES];
     MDB_val key = val_of(ior_slice_str(root_key));
     MDB_val value = {0, NULL};
     int rc = mdb_txn_begin(l->env, NULL, 0, &txn);

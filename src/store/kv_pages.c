@@ -205,7 +205,8 @@ static void note_table(struct tree *t, struct ior_slice key, struct ior_slice da
     (void)big_at;
     if (flags != LMDB_SUB_DATA) {
         const char *row = t->g->p->row;
-        if (row != NULL && ior_slice_eq(key, ior_slice_str(row))) all->row_found = true;
+        if (row != NULL && ior_slice_eq(key, ior_slice_str(row)))
+            all->row_found = data.size_bytes == t->g->p->row_bytes;
         return;
     }
     if (all->count == TABLES_MAX) {
@@ -237,7 +238,7 @@ static void check_names(struct pages *g, const struct tables *all, const struct 
             pages_wrong(g, main->record_at, "table %s is missing", p->tables[i]);
     }
     if (p->row != NULL && !all->row_found)
-        pages_wrong(g, main->record_at, "the row %s is missing", p->row);
+        pages_wrong(g, main->record_at, "the row %s is missing, or has another size", p->row);
 }
 
 static void check_tables(struct pages *g, const struct meta *m)

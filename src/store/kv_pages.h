@@ -31,6 +31,7 @@ struct kv_pages_params {
     const char *const *tables; /* all of them are there */
     size_t table_count;
     const char *row; /* so is this one, which is no table; NULL: none */
+    size_t row_bytes;
     kv_pages_wrong_cb on_wrong;
     void *ctx;
 };

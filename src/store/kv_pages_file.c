@@ -65,6 +65,7 @@ enum ior_err kv_pages_check_file(const char *dir, kv_pages_wrong_cb on_wrong, vo
                                       .tables = kv_table_names,
                                       .table_count = KV_TABLES,
                                       .row = KV_ROOT_ROW,
+                                      .row_bytes = KV_ROOT_ROW_BYTES,
                                       .on_wrong = on_wrong != NULL ? on_wrong : keep_first,
                                       .ctx = on_wrong != NULL ? ctx : &first};
     posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
