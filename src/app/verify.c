@@ -7,6 +7,7 @@
  * Thread: the main one; no other runs. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "app/app.h"
@@ -16,6 +17,7 @@
 
 struct output {
     bool json;
+    bool catalog_damaged;
     bool terminal;
     unsigned percent;
 };
@@ -47,8 +49,9 @@ static void print_json(const struct verify_finding *f)
 
 static void on_finding(void *ctx, const struct verify_finding *f)
 {
-    const struct output *o = ctx;
+    struct output *o = ctx;
     clear_progress(o);
+    if (f->level == VERIFY_ERROR && strcmp(f->file, KV_LMDB_FILE) == 0) o->catalog_damaged = true;
     if (o->json) {
         print_json(f);
     } else if (f->offset_bytes == VERIFY_NO_OFFSET) {
@@ -125,6 +128,11 @@ static enum exit_code look(const struct verify_options *o, struct output *out, s
         fprintf(stderr, "iorio: %s\n", why.text[0] != 0 ? why.text : ior_err_reason(err));
         return exit_code_of(err);
     }
+    if (out->catalog_damaged)
+        fprintf(stderr,
+                "iorio: take a copy of the directory, then a new catalog can be made by: iorio verify "
+                "--rebuild-catalog %s\n",
+                o->dir);
     return counts.errors == 0 ? EXIT_OK : EXIT_DAMAGED;
 }
 
