@@ -42,10 +42,11 @@ static void end_at_once(const char *what)
 void damage_begin(const char *dir, int start_fd)
 {
     snprintf(head, sizeof head, "%s/" KV_LMDB_FILE ": damage while it is in use: ", dir);
-    snprintf(tail, sizeof tail,
-             ". The node ends. Take a copy of the directory, then look at it: iorio verify %s. A new "
-             "catalog is made by: iorio verify --rebuild-catalog %s",
-             dir, dir);
+    snprintf(
+        tail, sizeof tail,
+        ". The node ends. Take a copy of the directory, then look at it: iorio verify %s. A new "
+        "catalog is made by: iorio verify --rebuild-catalog %s",
+        dir, dir);
     atomic_store(&notify_fd, start_fd);
     kv_guard_set(end_at_once);
 }

@@ -42,9 +42,9 @@ static enum ior_err check_pages(const char *dir, struct ior_why *why)
     uint64_t start_us = clock_mono_us();
     enum ior_err err = kv_pages_check_file(dir, NULL, NULL, &r, why);
     if (err == IOR_OK)
-        LOG_INFO("catalog", "checked", "pages=%" PRIu64 " free=%" PRIu64 " leaked=%" PRIu64
-                                       " ms=%" PRIu64,
-                 r.pages, r.free, r.leaked, (clock_mono_us() - start_us) / 1000);
+        LOG_INFO("catalog", "checked",
+                 "pages=%" PRIu64 " free=%" PRIu64 " leaked=%" PRIu64 " ms=%" PRIu64, r.pages,
+                 r.free, r.leaked, (clock_mono_us() - start_us) / 1000);
     return err;
 }
 

@@ -94,7 +94,8 @@ static void print_rebuilt(const struct output *o, const char *old, uint64_t loss
     clear_progress(o);
     if (o->json) {
         printf("{\"made\":\"" KV_LMDB_FILE "\",\"old\":%s%s%s,\"losses\":%" PRIu64 "}\n",
-               old[0] != 0 ? "\"" : "", old[0] != 0 ? old : "null", old[0] != 0 ? "\"" : "", losses);
+               old[0] != 0 ? "\"" : "", old[0] != 0 ? old : "null", old[0] != 0 ? "\"" : "",
+               losses);
         return;
     }
     printf("a new " KV_LMDB_FILE " was made; %s%s; losses %" PRIu64 "%s. The directory is now:\n",
@@ -129,10 +130,11 @@ static enum exit_code look(const struct verify_options *o, struct output *out, s
         return exit_code_of(err);
     }
     if (out->catalog_damaged)
-        fprintf(stderr,
-                "iorio: take a copy of the directory, then a new catalog can be made by: iorio verify "
-                "--rebuild-catalog %s\n",
-                o->dir);
+        fprintf(
+            stderr,
+            "iorio: take a copy of the directory, then a new catalog can be made by: iorio verify "
+            "--rebuild-catalog %s\n",
+            o->dir);
     return counts.errors == 0 ? EXIT_OK : EXIT_DAMAGED;
 }
 

@@ -368,7 +368,8 @@ enum ior_err checkpoint_restore_meta(struct meta *m, struct kv_reader *r, struct
     if (err == IOR_E_NOTFOUND) err = IOR_E_CORRUPT;
     if (err == IOR_OK && ior_buf_failed(&items)) err = IOR_E_NOMEM;
     if (err != IOR_OK) {
-        ior_why_set(why, err, KV_LMDB_FILE ": users and grants cannot be read: %s", ior_err_reason(err));
+        ior_why_set(why, err, KV_LMDB_FILE ": users and grants cannot be read: %s",
+                    ior_err_reason(err));
     } else {
         struct ior_why what = {""};
         err = meta_restore(m, ior_buf_slice(&items), row.term, row.applied_index, &what);

@@ -51,7 +51,8 @@ static enum ior_err check_nodes(struct kv_reader *r, struct ior_why *why)
         if (err == IOR_OK && next > 1) return IOR_OK;
         if (err == IOR_OK) err = IOR_E_CORRUPT;
     }
-    return ior_why_set(why, err, KV_LMDB_FILE ": damage: it cannot tell how many long names it has: %s",
+    return ior_why_set(why, err,
+                       KV_LMDB_FILE ": damage: it cannot tell how many long names it has: %s",
                        ior_err_reason(err));
 }
 

@@ -140,11 +140,9 @@ static enum ior_err refused(struct recovery *rec, uint64_t offset, enum ior_err 
     if (names_a_file(rec->why->text)) return err;
     struct ior_why what = *rec->why;
     segment_name(rec->journal->active.seq, name);
-    return ior_why_set(rec->why, err, "%s: the batch at offset %" PRIu64 ": %s%s", name, offset,
-                       what.text,
-                       err == IOR_E_VERSION
-                           ? ""
-                           : ". Its checksum is right, so " KV_LMDB_FILE " may be to blame");
+    return ior_why_set(
+        rec->why, err, "%s: the batch at offset %" PRIu64 ": %s%s", name, offset, what.text,
+        err == IOR_E_VERSION ? "" : ". Its checksum is right, so " KV_LMDB_FILE " may be to blame");
 }
 
 static enum ior_err replay_batch(struct recovery *rec, uint64_t offset, const struct batch_head *h,

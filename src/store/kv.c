@@ -10,7 +10,7 @@
 #include "base/crc32c.h"
 
 const char *const kv_table_names[KV_TABLES] = {"meta",  "buckets", "streams", "rows", "chunks",
-                                              "small", "grave",   "groups",  "keys"};
+                                               "small", "grave",   "groups",  "keys"};
 
 IOR_STATIC_ASSERT(KV_KEY_BYTES_MAX <= UINT16_MAX, "the length of a key goes into the checksum");
 

@@ -15,7 +15,7 @@ enum { FAULTS = 2 };
 static const int faults[FAULTS] = {SIGBUS, SIGSEGV};
 static struct sigaction before[FAULTS];
 static kv_guard_cb callback;
-static const void *guarded; /* its owner */
+static const void *guarded;       /* its owner */
 static atomic_uintptr_t map_from; /* 0: none */
 static atomic_uintptr_t map_to;
 

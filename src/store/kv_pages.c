@@ -74,8 +74,9 @@ void pages_set(uint64_t *bits, uint64_t i)
 bool pages_take(struct pages *g, uint64_t first, uint64_t count, uint64_t from, const char *name)
 {
     if (count > g->file_pages - first || first + count - 1 > g->last_page) {
-        pages_wrong(g, from, "table %s: %" PRIu64 " pages from page %" PRIu64
-                             " on go beyond the last one", name, count, first);
+        pages_wrong(g, from,
+                    "table %s: %" PRIu64 " pages from page %" PRIu64 " on go beyond the last one",
+                    name, count, first);
         return false;
     }
     for (uint64_t i = first; i < first + count; i++) {
@@ -163,7 +164,7 @@ static bool read_metas(struct pages *g, struct meta *ret)
 
 static bool check_meta(struct pages *g, const struct meta *m)
 {
-    uint16_t odd = m->free.flags & (uint16_t)~(FLAG_INTEGER_KEYS | FLAG_NO_SUBDIR);
+    uint16_t odd = m->free.flags & (uint16_t) ~(FLAG_INTEGER_KEYS | FLAG_NO_SUBDIR);
     g->file_pages = g->p->size_bytes / g->page_bytes;
     g->last_page = m->last_page;
     g->txn = m->txn;
@@ -276,8 +277,9 @@ static void check_end(struct pages *g)
 {
     for (uint64_t i = g->file_pages; i <= g->last_page; i++) {
         if (pages_bit(g->free, i)) continue;
-        pages_wrong(g, g->p->size_bytes, "the file ends here, it had %" PRIu64 " pages of %zu bytes",
-                    g->last_page + 1, g->page_bytes);
+        pages_wrong(g, g->p->size_bytes,
+                    "the file ends here, it had %" PRIu64 " pages of %zu bytes", g->last_page + 1,
+                    g->page_bytes);
         return;
     }
 }

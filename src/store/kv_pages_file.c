@@ -54,8 +54,7 @@ enum ior_err kv_pages_check_file(const char *dir, kv_pages_wrong_cb on_wrong, vo
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0) {
         enum ior_err err = ior_err_from_errno(errno);
-        ior_why_set(why, err, "%s: %s", path,
-                    errno == ENOENT ? "it is missing" : strerror(errno));
+        ior_why_set(why, err, "%s: %s", path, errno == ENOENT ? "it is missing" : strerror(errno));
         if (fd >= 0) close(fd);
         return err;
     }
@@ -71,8 +70,7 @@ enum ior_err kv_pages_check_file(const char *dir, kv_pages_wrong_cb on_wrong, vo
     posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
     enum ior_err err = kv_pages_check(&p, ret);
     close(fd);
-    if (err == IOR_E_VERSION)
-        return ior_why_set(why, err, "%s: of another version of LMDB", path);
+    if (err == IOR_E_VERSION) return ior_why_set(why, err, "%s: of another version of LMDB", path);
     if (err != IOR_OK) return ior_why_set(why, err, "no memory for a look at the catalog");
     return on_wrong == NULL && ret->wrong > 0 ? IOR_E_CORRUPT : IOR_OK;
 }

@@ -17,17 +17,23 @@ struct free_entry {
 static void take_number(struct pages *g, struct free_entry *e, uint64_t page, uint64_t at)
 {
     if (page < 2 || page > g->last_page) {
-        pages_wrong(g, at, "the free list of transaction %" PRIu64 " has page %" PRIu64
-                           ", which cannot be", e->txn, page);
+        pages_wrong(
+            g, at, "the free list of transaction %" PRIu64 " has page %" PRIu64 ", which cannot be",
+            e->txn, page);
     } else if (e->last != 0 && page >= e->last) {
-        pages_wrong(g, at, "the free list of transaction %" PRIu64 " has page %" PRIu64
-                           " behind page %" PRIu64, e->txn, page, e->last);
+        pages_wrong(g, at,
+                    "the free list of transaction %" PRIu64 " has page %" PRIu64
+                    " behind page %" PRIu64,
+                    e->txn, page, e->last);
     } else if (pages_bit(g->used, page)) {
-        pages_wrong(g, at, "the free list of transaction %" PRIu64 " has page %" PRIu64
-                           ", which is in use", e->txn, page);
+        pages_wrong(
+            g, at, "the free list of transaction %" PRIu64 " has page %" PRIu64 ", which is in use",
+            e->txn, page);
     } else if (pages_bit(g->free, page)) {
-        pages_wrong(g, at, "the free list of transaction %" PRIu64 " has page %" PRIu64
-                           ", which another one has too", e->txn, page);
+        pages_wrong(g, at,
+                    "the free list of transaction %" PRIu64 " has page %" PRIu64
+                    ", which another one has too",
+                    e->txn, page);
     } else {
         pages_set(g->free, page);
         g->report->free++;

@@ -42,10 +42,10 @@ struct pages {
     uint64_t file_pages; /* whole ones */
     uint64_t last_page;
     uint64_t txn;
-    uint64_t *used;   /* a bit for each page up to the last */
-    uint64_t *free;   /* the same */
-    uint16_t *sizes;  /* of nodes by their place in the page that is looked at */
-    uint8_t *piece;   /* of a page */
+    uint64_t *used;  /* a bit for each page up to the last */
+    uint64_t *free;  /* the same */
+    uint16_t *sizes; /* of nodes by their place in the page that is looked at */
+    uint8_t *piece;  /* of a page */
 };
 
 /* Something is wrong at this byte of the file. */

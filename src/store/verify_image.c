@@ -21,7 +21,7 @@
 enum {
     FRAME_HEAD_BYTES = 8,
     PIPE_BYTES = 64 << 10,
-    CHILD_CPU_S = 10,
+    CHILD_CPU_S = 1, /* and for each CHILD_BYTES_A_S */
     CHILD_BYTES_A_S = 16 << 20,
     UID_PARTS_BITS = 2
 };
@@ -562,8 +562,8 @@ enum ior_err image_is_clean(const char *dir, bool *ret_clean, struct ior_why *wh
     const struct errand e = {.dir = dir, .quick = true, .mark_only = true};
     struct answer a;
     enum ior_err err = ask(&e, &a, why);
-    *ret_clean = err == IOR_OK && a.said && a.ended_well && a.kind == FRAME_END &&
-                 a.table == KV_META;
+    *ret_clean =
+        err == IOR_OK && a.said && a.ended_well && a.kind == FRAME_END && a.table == KV_META;
     return err;
 }
 

@@ -571,10 +571,11 @@ enum ior_err plan_make(struct plan *p, const struct verify_params *vp, struct ve
     if (err == IOR_OK) err = read_journal(p, why);
     if (err == IOR_OK) err = adopt_all(p);
     if (err == IOR_OK && !p->v.image.whole)
-        verify_say(&p->v, VERIFY_LOST, KV_LMDB_FILE, VERIFY_NO_OFFSET,
-                   "it could not be read whole: small streams and users in the part that is damaged, "
-                   "of which neither a chunk file nor the journal has a trace, are lost without a "
-                   "name");
+        verify_say(
+            &p->v, VERIFY_LOST, KV_LMDB_FILE, VERIFY_NO_OFFSET,
+            "it could not be read whole: small streams and users in the part that is damaged, "
+            "of which neither a chunk file nor the journal has a trace, are lost without a "
+            "name");
     if (err == IOR_OK && p->count > 0) {
         qsort(p->items, p->count, sizeof *p->items, by_place);
         for (size_t i = 0; i < p->count; i++) conclude(p, p->items[i]);

@@ -33,6 +33,9 @@ class Catalog:
         """Where the meta page lies that counts."""
         return 0 if self.u64(META_TXN) > self.u64(PAGE + META_TXN) else PAGE
 
+    def is_leaf(self, page):
+        return self.data[page * PAGE + 10] == LEAF
+
     def nodes(self, page):
         """(offset, flags, key, data offset, data size) of each; of a branch page data size is the child's number."""
         at = page * PAGE
@@ -50,7 +53,7 @@ class Catalog:
         """Name -> where its record lies; the free list and the main tree as "free" and "main"."""
         found = {"free": self.meta() + META_FREE, "main": self.meta() + META_MAIN}
         for page in self.used_pages("main", found):
-            if self.data[page * PAGE + 10] == LEAF:
+            if self.is_leaf(page):
                 for _, flags, key, data, _ in self.nodes(page):
                     if flags == 2:
                         found[key.decode()] = data
@@ -79,7 +82,7 @@ class Catalog:
         """Where the page numbers of the free list lie."""
         found = []
         for page in self.used_pages("free"):
-            if self.data[page * PAGE + 10] != LEAF:
+            if not self.is_leaf(page):
                 continue
             for _, flags, _, data, _ in self.nodes(page):
                 if flags == 1:

@@ -170,7 +170,8 @@ static inline unsigned pages_rig_compare(struct kv *kv, const struct pages_rows 
     if (kv_reader_new(kv, &reader) != IOR_OK || kv_read_begin(reader) != IOR_OK) return UINT_MAX;
     for (unsigned i = from; i < to; i += step) {
         enum ior_err err = kv_get(reader, r->table, pages_rig_key(r, i, key), &got);
-        if (err == IOR_OK && !ior_slice_eq(got, pages_rig_value(r, i, version, room))) return UINT_MAX;
+        if (err == IOR_OK && !ior_slice_eq(got, pages_rig_value(r, i, version, room)))
+            return UINT_MAX;
         if (err != IOR_OK && err != IOR_E_NOTFOUND && err != IOR_E_CORRUPT) return UINT_MAX;
         lost += err != IOR_OK;
     }
