@@ -62,8 +62,17 @@ struct verify_options {
 enum exit_code verify_verb(const struct verify_options *o);
 
 /* ---- startcheck.c: before the node opens its catalog, and before any thread runs ---- */
-/* CORRUPT with *why: damaged, or lost; *why says what to do. */
+/* CORRUPT with *why: damaged, or lost. */
 IOR_MUST_CHECK enum ior_err startcheck_catalog(const char *dir, struct ior_why *why);
+/* Why a node does not start, and after damage what to do about it. */
+void startcheck_advise(const char *dir, enum ior_err err, const struct ior_why *why, char *out,
+                       size_t room);
+
+/* ---- damage.c: the end of a node that meets damage in its catalog while it runs ---- */
+/* start_fd: as notify_fd, until damage_started(). */
+void damage_begin(const char *dir, int start_fd);
+void damage_log_to(int fd); /* beside standard error */
+void damage_started(void);
 
 /* ---- banner.c ---- */
 void banner_print(const struct config *c, const char *config_file, const char *where,

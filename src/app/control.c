@@ -15,7 +15,7 @@
 #include "app/app.h"
 #include "base/log.h"
 
-enum { START_WAIT_MS = 600000, STOP_WAIT_MS = 15000, PING_MS = 5000 };
+enum { START_WAIT_MS = 600000, STOP_WAIT_MS = 15000, PING_MS = 5000, ANSWER_BYTES = 8192 };
 
 static enum exit_code not_running(void)
 {
@@ -63,6 +63,23 @@ static void read_answer(int fd, char *out, size_t room)
     out[n] = 0;
 }
 
+/* For a node that said nothing: a letter, as it would have sent, and how it ended. */
+static void describe_end(int status, char *out, size_t room)
+{
+    if (WIFSIGNALED(status)) {
+        snprintf(out, room, "Eit was ended by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    } else {
+        snprintf(out, room, "Eit ended with exit code %d", WEXITSTATUS(status));
+    }
+}
+
+static off_t size_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 ? st.st_size : 0;
+}
+
 enum exit_code control_start(const struct config *c, const char *config_file)
 {
     if (datadir_is_locked(c->paths_data)) {
@@ -72,6 +89,7 @@ enum exit_code control_start(const struct config *c, const char *config_file)
     char log_path[CONFIG_TEXT_MAX + 32];
     int log_fd = open_log(c, log_path, sizeof log_path);
     if (log_fd < 0) return EXIT_NO_RIGHTS;
+    off_t log_bytes = size_of(log_fd);
     fflush(stdout); /* or the child would print it again */
     int ready[2];
     if (pipe2(ready, O_CLOEXEC) != 0) return EXIT_DISK_ERROR;
@@ -82,7 +100,7 @@ enum exit_code control_start(const struct config *c, const char *config_file)
         be_daemon(c, config_file, log_fd, ready[1]);
     }
     close(ready[1]);
-    char answer[640] = "";
+    char answer[ANSWER_BYTES] = "";
     read_answer(ready[0], answer, sizeof answer);
     close(ready[0]);
     if (answer[0] == 'R') {
@@ -92,8 +110,10 @@ enum exit_code control_start(const struct config *c, const char *config_file)
     }
     int status = 0;
     waitpid(pid, &status, 0);
-    fprintf(stderr, "iorio: the node did not start: %s (log: %s)\n",
-            answer[0] == 'E' ? answer + 1 : "it ended without a reason", log_path);
+    if (answer[0] != 'E') describe_end(status, answer, sizeof answer);
+    fprintf(stderr, "iorio: the node did not start: %s", answer + 1);
+    if (size_of(log_fd) > log_bytes) fprintf(stderr, " (log: %s)", log_path);
+    fputc('\n', stderr);
     return WIFEXITED(status) ? (enum exit_code)WEXITSTATUS(status) : EXIT_NOT_RUNNING;
 }
 

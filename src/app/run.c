@@ -28,7 +28,7 @@
 
 /* A load has up to STRAND_QUEUE_MAX messages that wait, and a turn takes 8 of them at least. */
 enum { DISK_ANSWER_TURNS = 512 };
-enum { DRAIN_MS = 2500, CUT_MS = 300, STEP_MS = 5 };
+enum { DRAIN_MS = 2500, CUT_MS = 300, STEP_MS = 5, REASON_BYTES = 4096 };
 
 struct run {
     const struct run_options *options;
@@ -622,6 +622,7 @@ static bool log_to_file(const struct config *c)
         return false;
     }
     log_set_fd(fd);
+    damage_log_to(fd);
     return true;
 }
 
@@ -644,9 +645,12 @@ enum exit_code run_node(const struct run_options *o)
     log_set_level(o->config->log_level);
     if (o->foreground && !log_to_file(o->config)) return EXIT_NO_RIGHTS;
     enum ior_err err = IOR_OK;
+    damage_begin(o->config->paths_data, o->notify_fd);
     int started = start_all(&r, &err);
+    damage_started();
     if (err != IOR_OK) {
-        const char *reason = why.text[0] != 0 ? why.text : ior_err_reason(err);
+        char reason[REASON_BYTES];
+        startcheck_advise(o->config->paths_data, err, &why, reason, sizeof reason);
         fprintf(stderr, "iorio: cannot start: %s\n", reason);
         tell(o->notify_fd, "E", reason);
         stop_all(&r, started);

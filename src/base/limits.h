@@ -70,6 +70,9 @@
 /* The catalog's file is sparse and may grow up to this; more: NOSPC, appends go on until
  * memory.tail is full. */
 #define CATALOG_MAP_BYTES (64ull << 30)
+/* Up to this size the catalog's pages are looked at before every start, which is to take no more
+ * than half a second of it on a slow machine; a larger one only after a stop that was not clean. */
+#define CATALOG_START_WALK_BYTES (256ull << 20)
 /* Reads of the disk that wait for a thread. More: 503. */
 #define DISK_QUEUE_MAX 16384
 #define DISK_THREADS 2

@@ -177,7 +177,7 @@ static enum ior_err restore_first(struct node *n, struct kv_reader *r, struct io
     if (err == IOR_E_NOTFOUND) return IOR_OK;
     if (err == IOR_OK && value.size_bytes != 8) err = IOR_E_CORRUPT;
     if (err != IOR_OK)
-        return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+        return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read: %s", ior_err_reason(err));
     n->first_segment = ior_get_u64(value.data);
     return IOR_OK;
 }
@@ -189,7 +189,7 @@ static enum ior_err restore_clock(struct node *n, struct kv_reader *r, struct io
     enum ior_err err = catalog_get_meta(r, CHECKPOINT_META_CLOCK, &value);
     if (err == IOR_OK && value.size_bytes != 8) err = IOR_E_CORRUPT;
     if (err != IOR_OK && err != IOR_E_NOTFOUND)
-        return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+        return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read: %s", ior_err_reason(err));
     uint64_t saved_ms = err == IOR_OK ? ior_get_u64(value.data) : 0;
     cutoff_init(&n->cutoff, saved_ms);
     atomic_store(&n->retention_bound_ms, saved_ms);
@@ -204,7 +204,7 @@ static enum ior_err note_clean(struct node *n, struct kv_reader *r, struct ior_w
     enum ior_err err = catalog_get_meta(r, CATALOG_META_CLEAN, &value);
     n->was_clean = err == IOR_OK && value.size_bytes == 1 && value.data[0] == 1;
     if (err == IOR_OK || err == IOR_E_NOTFOUND) return IOR_OK;
-    return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+    return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read: %s", ior_err_reason(err));
 }
 
 static enum ior_err unmark_clean(struct node *n, struct ior_why *why)
@@ -225,7 +225,7 @@ static enum ior_err in_snapshot(struct node *n, struct ior_why *why,
 {
     struct kv_reader *r = NULL;
     enum ior_err err = fetch_reader_take(n->fetch, &r);
-    if (err != IOR_OK) return ior_why_set(why, err, "the catalog cannot be read");
+    if (err != IOR_OK) return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read");
     err = fn(n, r, why);
     fetch_reader_give(n->fetch, r);
     return err;
