@@ -72,6 +72,14 @@ enum ior_err access_find(struct access_run *r, struct ior_slice text, bool all_t
     return access_fail(r, IOR_E_NOTFOUND, NULL, "There is no user or group of this name");
 }
 
+enum ior_err access_check_role(const struct policy *now, struct ior_slice role,
+                               struct access_problem *problem)
+{
+    struct access_run r = {.now = now, .problem = problem};
+    struct access_who who;
+    return access_find(&r, role, true, &who);
+}
+
 /* ---- may he? ---- */
 
 static bool is_own_password(const struct access_wish *w)

@@ -69,3 +69,7 @@ IOR_MUST_CHECK enum ior_err access_make(const struct policy *now, const struct a
 IOR_MUST_CHECK enum ior_err access_judge(const struct policy *now, const struct policy *next,
                                          const struct access_wish *w,
                                          struct access_problem *problem);
+/* Is there exactly one user or group of this text, or is it `*`? NOTFOUND, INVAL: *problem says what
+ * is wrong. */
+IOR_MUST_CHECK enum ior_err access_check_role(const struct policy *now, struct ior_slice role,
+                                              struct access_problem *problem);
