@@ -97,6 +97,10 @@
 /* Watches in a node, some 250 bytes each: bounds what waiting listeners cost. More: 503. */
 #define WATCHES_MAX (1u << 18)
 
+/* Headers of one request; h2o is built with the same number. More: 431. */
+#define HTTP_HEADERS_MAX 100
+/* What a chunk's size line, or all trailers together, may hold beside what they must: 400. */
+#define HTTP_CHUNK_EXTRA_BYTES_MAX 4096
 /* Requests in flight on one worker: tickets. More: 503. */
 #define HTTP_CALLS_MAX 65536
 /* Descriptors kept back from connections: segments, chunks, the catalog, logs. */
