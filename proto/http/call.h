@@ -34,6 +34,8 @@ struct http_call {
     const struct route *route;
     bool is_head;
     bool answered;
+    bool head_only; /* its body has not come: every check that needs none, but not the handler */
+    bool mute;      /* and what they answer is only wanted as `answered` */
 
     struct ior_slice bucket;
     struct ior_slice stream;
@@ -41,6 +43,7 @@ struct http_call {
     struct query_param *query;
     size_t query_count;
     struct ior_slice body;
+    uint64_t body_bytes; /* of it; head_only: announced so far */
     enum body_type body_type;
     enum answer_type answer; /* of a route AS_JSON or AS_EVENTS */
 
@@ -75,6 +78,8 @@ struct http_call {
 struct ior_slice call_header(const struct http_call *call, const char *name);
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret);
 bool call_from_loopback(const struct http_call *call);
+/* The name in the certificate that the client has shown, or NULL. */
+const char *call_certificate_user(const struct http_call *call);
 
 /* ---- tickets ---- */
 /* 0: too many are out (HTTP_CALLS_MAX). with_deadline: after request.timeout the
