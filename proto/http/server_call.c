@@ -291,6 +291,14 @@ struct ior_slice call_header(const struct http_call *call, const char *name)
     return ior_slice(v.base == NULL ? "" : v.base, v.len);
 }
 
+bool call_header_repeated(const struct http_call *call, const char *name)
+{
+    h2o_req_t *req = req_of(call);
+    ssize_t at = h2o_find_header_by_str(&req->headers, name, strlen(name), -1);
+    if (at >= 0) at = h2o_find_header_by_str(&req->headers, name, strlen(name), at);
+    return at >= 0;
+}
+
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret)
 {
     for (size_t i = 0; i < call->query_count; i++) {

@@ -297,6 +297,16 @@ class Read(NodeCase):
                     "?from=0&limit=2": [1, 2], "?from=abc&limit=2": [29, 30], "?from=&limit=2": [29, 30],
                     "?from=1.5": [30], "?from=1&limit=100": list(range(1, 21)), "?limit=0&from=5": []})
 
+    def test_huge_numbers(self):
+        """A number that no integer of the node holds is the largest one, not none."""
+        huge = "9" * 30
+        self.assertEqual(self.ids(f"?limit={huge}"), self.ids("?limit=1000"))
+        self.assertEqual(self.ids(f"?from={huge}&limit=9"), [])
+        self.assertEqual(self.ids(f"?from=-{huge}&limit=2"), [1, 2])
+        self.assertEqual(self.ids(f"?from=9223372036854775808&limit={huge}"), [])
+        self.assertEqual(self.ids(f"?limit=-{huge}"), [])
+        self.assertEqual(self.ids(f"?from=2&to={huge}&limit=1"), [2])
+
     def test_negative_from(self):
         """from=-n starts n before the end, at the oldest at most."""
         self.check({"?from=-1": [30], "?from=-3&limit=10": [28, 29, 30], "?from=-3": [28],
