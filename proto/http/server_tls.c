@@ -24,8 +24,11 @@
 /* TLS 1.2: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else. */
 static const char ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 
-static const h2o_iovec_t alpn_http1[] = {{H2O_STRLIT("http/1.1")}, {NULL, 0}};
-static const h2o_iovec_t alpn_http2[] = {{H2O_STRLIT("h2")}, {H2O_STRLIT("http/1.1")}, {NULL, 0}};
+static char h2_name[] = "h2";
+static char http1_name[] = "http/1.1";
+static const h2o_iovec_t alpn_http1[] = {{http1_name, sizeof http1_name - 1}, {NULL, 0}};
+static const h2o_iovec_t alpn_http2[] = {
+    {h2_name, sizeof h2_name - 1}, {http1_name, sizeof http1_name - 1}, {NULL, 0}};
 
 /* ---- the files ---- */
 
