@@ -288,7 +288,7 @@ static enum ior_err http_start(struct run *r)
         return ior_why_set(r->why, IOR_E_INVAL,
                            "http.enabled and https.enabled are both no: nobody could reach the node");
     enum ior_err err = http_server_new(&r->app, r->loops, r->worker_ptrs, &r->http, r->why);
-    if (err == IOR_OK) r->doors.http = r->http;
+    r->doors = (struct doors){.app = &r->app, .http = r->http};
     return err;
 }
 
@@ -495,7 +495,6 @@ static void open_door(struct run *r, struct errand *e)
 
 static enum ior_err door_start(struct run *r)
 {
-    r->doors.app = &r->app;
     enum ior_err err = doors_listen(&r->doors, r->why);
     if (err != IOR_OK) return err;
     each_worker(r, open_door);
