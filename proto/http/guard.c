@@ -213,17 +213,17 @@ static enum line_result next_line(struct guard_head *h, const uint8_t *data, siz
     const uint8_t *feed = memchr(data + h->searched, '\n', size_bytes - h->searched);
     h->searched = size_bytes;
     if (feed == NULL) return LINE_NONE;
+    size_t begin = h->line;
     size_t at = (size_t)(feed - data);
-    if (at == h->line || feed[-1] != '\r') return LINE_BARE;
-    *ret = ior_slice(data + h->line, at - 1 - h->line);
     h->line = h->searched = at + 1;
+    if (at == begin || feed[-1] != '\r') return LINE_BARE;
+    *ret = ior_slice(data + begin, at - 1 - begin);
     return ret->size_bytes == 0 ? LINE_EMPTY : LINE_TEXT;
 }
 
-static enum guard_verdict end_of_head(const struct guard_head *h, size_t head_bytes_max,
+static enum guard_verdict end_of_head(const struct guard_head *h,
                                       const struct guard_fault **ret_fault)
 {
-    if (h->line > head_bytes_max) return bad(ret_fault, &head_too_large);
     if (!h->host && !h->http10) return bad(ret_fault, &no_host);
     return GUARD_OK;
 }
@@ -234,13 +234,16 @@ enum guard_verdict guard_head(struct guard_head *h, const uint8_t *data, size_t 
     struct ior_slice line;
     while (h->searched < size_bytes) {
         const struct guard_fault *fault = NULL;
-        switch (next_line(h, data, size_bytes, &line)) {
+        enum line_result found = next_line(h, data, size_bytes, &line);
+        /* What lies behind the limit is not looked at, in whatever pieces it came. */
+        if (found != LINE_NONE && h->line > head_bytes_max) return bad(ret_fault, &head_too_large);
+        switch (found) {
         case LINE_NONE:
             break;
         case LINE_BARE:
             return bad(ret_fault, &bad_feed);
         case LINE_EMPTY:
-            if (h->request_line) return end_of_head(h, head_bytes_max, ret_fault);
+            if (h->request_line) return end_of_head(h, ret_fault);
             /* One empty line may come first: some clients send one behind a body. */
             if (h->line != 2) return bad(ret_fault, &bad_line);
             break;

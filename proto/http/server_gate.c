@@ -6,7 +6,8 @@
  * back at each new request, so the connection is listed then (gate_next) and the replacing is
  * done at the begin of the next turn (gate_wrap), before anything is read. What lies in the
  * input already when h2o goes on to the next request (a pipelined one) is looked at in
- * gate_next(), which runs before h2o does: in the disposal of the request before.
+ * gate_next(), which runs before h2o does: in the disposal of the request before. A head that is
+ * not complete there is taken out until gate_wrap().
  * An answer from here: while h2o has not seen the head, what came is replaced by a request of our
  * own, and h2o is given that; once it has the head, it is told that the request is complete.
  * Either way the handler finds a refusal (server_call.c), answers and closes.
@@ -14,6 +15,8 @@
  * Failure modes: a bad head or body: its error, and the end of the connection. More bytes of
  * requests that are not complete than memory.inflight has room for: 503, and the end. A body
  * that will be refused for what its head says: refused before it has come. */
+#include <stdlib.h>
+
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/metrics.h"
@@ -78,6 +81,8 @@ bool gate_hold(struct http_conn *c, uint64_t bytes)
 void gate_close(struct http_conn *c)
 {
     unlist_for_wrap(c);
+    free(c->kept);
+    c->kept = NULL;
     (void)gate_hold(c, 0);
 }
 
@@ -99,20 +104,11 @@ static bool pass_on(struct http_conn *c)
     return gate_pass_on(c, c->worker->server->h2o_read);
 }
 
-/* A request that h2o can take, as long as what it has seen of the one it replaces: else its parser
- * would look for the end where there is nothing. */
-static void put_request(struct http_conn *c, size_t at)
+static void append_input(struct http_conn *c, const void *data, size_t size_bytes)
 {
-    static const char begin[] = "REFUSED - HTTP/1.1\r\nhost:-\r\nx:";
-    static const char end[] = "\r\n\r\n";
-    size_t n = sizeof begin - 1 + c->shown;
-    h2o_buffer_t **input = &c->sock->input;
-    (*input)->size = at;
-    h2o_iovec_t room = h2o_buffer_reserve(input, n + sizeof end - 1);
-    memcpy(room.base, begin, sizeof begin - 1);
-    memset(room.base + sizeof begin - 1, 'x', c->shown);
-    memcpy(room.base + n, end, sizeof end - 1);
-    (*input)->size += n + sizeof end - 1;
+    h2o_iovec_t room = h2o_buffer_reserve(&c->sock->input, size_bytes);
+    memcpy(room.base, data, size_bytes);
+    c->sock->input->size += size_bytes;
 }
 
 static void count_refusal(const struct guard_fault *fault)
@@ -123,12 +119,14 @@ static void count_refusal(const struct guard_fault *fault)
     metric_add(m, 1);
 }
 
-/* Instead of the request that begins at `at`, of which h2o has seen nothing, or `shown` bytes. */
+/* Instead of the request that begins at `at`, of which h2o has seen nothing. */
 static void replace_request(struct http_conn *c, size_t at, const struct guard_fault *fault)
 {
+    static const char request[] = "REFUSED - HTTP/1.1\r\nhost:-\r\n\r\n";
     count_refusal(fault);
     c->refusal = fault;
-    put_request(c, at);
+    c->sock->input->size = at;
+    append_input(c, request, sizeof request - 1);
 }
 
 bool gate_refuse(struct http_conn *c, const struct guard_fault *fault)
@@ -278,7 +276,7 @@ static void await_head(struct http_conn *c)
     c->head = (struct guard_head){0};
     c->probed = false;
     c->body_whole = false;
-    c->seen = c->shown = c->request_end = 0;
+    c->seen = c->request_end = 0;
     c->began_ms = 0;
     c->moved_ms = c->worker->now_ms;
 }
@@ -297,6 +295,26 @@ void gate_busy(struct http_conn *c, h2o_req_t *req)
     if (!gate_hold(c, c->sock->input->size - end)) req->http1_is_persistent = 0;
 }
 
+/* What is behind `at` is put back by gate_wrap(). */
+static void hide(struct http_conn *c, size_t at)
+{
+    c->kept_bytes = c->sock->input->size - at;
+    c->kept = malloc(c->kept_bytes);
+    if (c->kept != NULL) {
+        memcpy(c->kept, input_of(c, at), c->kept_bytes);
+    } else {
+        http_conn_cut(c);
+    }
+    c->sock->input->size = at;
+}
+
+static void put_back(struct http_conn *c)
+{
+    append_input(c, c->kept, c->kept_bytes);
+    free(c->kept);
+    c->kept = NULL;
+}
+
 void gate_next(struct http_conn *c, const h2o_req_t *req)
 {
     const struct guard_fault *fault = NULL;
@@ -308,8 +326,9 @@ void gate_next(struct http_conn *c, const h2o_req_t *req)
     if (left == 0) return;
     c->began_ms = c->worker->now_ms;
     enum guard_verdict v = look_at_head(c, end, &fault);
-    if (v == GUARD_MORE) c->shown = left; /* h2o looks at it now, and finds no end */
-    if (v == GUARD_BAD) {
+    if (v == GUARD_MORE) {
+        hide(c, end);
+    } else if (v == GUARD_BAD) {
         http_linger_prepare(c);
         replace_request(c, end, fault);
     }
@@ -332,6 +351,7 @@ bool gate_wrap(struct http_worker *hw)
         unlist_for_wrap(c);
         if (sock->_cb.read != hw->server->h2o_read) continue;
         sock->_cb.read = on_read;
+        if (c->kept != NULL) put_back(c);
         if (sock->input->size > 0 || c->held > 0) look_after(c);
     }
     return any;

@@ -60,7 +60,8 @@ struct http_conn {
     struct guard_head head;             /* of the request that comes or is here */
     struct guard_chunks chunks;         /* its body, when it is in chunks */
     size_t seen;                        /* bytes of the input that were looked at */
-    size_t shown;                       /* bytes of a head that h2o has seen before it was complete */
+    uint8_t *kept;                      /* a head that is not complete, hidden from h2o for this turn */
+    size_t kept_bytes;
     size_t request_end;                 /* BUSY: where the request ends in the input */
     const struct guard_fault *refusal;  /* what the request at hand is answered */
     uint64_t announced_bytes;           /* of its body, by what came of it */
