@@ -49,9 +49,13 @@ bool call_identify(struct http_call *call)
     struct ior_slice token = token_of(call);
     if (token.data == NULL) {
         const char *name = call_certificate_user(call);
-        if (name == NULL || policy_user(call->policy, ior_slice_str(name)) == NULL)
+        const struct policy_user *u =
+            name == NULL ? NULL : policy_user(call->policy, ior_slice_str(name));
+        if (u == NULL || strcmp(u->name, name) != 0) { /* a certificate is exact, in its case too */
             name = app->config->auth_anon_username;
-        set_user(call, policy_user(call->policy, ior_slice_str(name)), name);
+            u = policy_user(call->policy, ior_slice_str(name));
+        }
+        set_user(call, u, name);
         return true;
     }
     const struct policy_user *u = NULL;
