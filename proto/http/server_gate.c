@@ -62,7 +62,7 @@ static void unlist_for_wrap(struct http_conn *c)
 
 /* ---- bytes of requests that are not complete ---- */
 
-bool gate_hold(struct http_conn *c, uint64_t bytes)
+bool gate_hold(struct http_conn *c, uint64_t bytes, bool one)
 {
     struct http_server *s = c->worker->server;
     if (bytes == c->held) return true;
@@ -75,7 +75,7 @@ bool gate_hold(struct http_conn *c, uint64_t bytes)
     }
     uint64_t held = atomic_fetch_add(&s->held_bytes, bytes - before) + bytes - before;
     uint64_t all = held + atomic_load(&s->app->node->inflight_bytes);
-    return all <= s->app->config->memory_inflight || all == bytes; /* one alone always may */
+    return all <= s->app->config->memory_inflight || (one && all == bytes);
 }
 
 void gate_close(struct http_conn *c)
@@ -83,7 +83,7 @@ void gate_close(struct http_conn *c)
     unlist_for_wrap(c);
     free(c->kept);
     c->kept = NULL;
-    (void)gate_hold(c, 0);
+    (void)gate_hold(c, 0, true);
 }
 
 /* ---- to h2o ---- */
@@ -215,7 +215,7 @@ static void look_after(struct http_conn *c)
             return;
         }
     }
-    if (!gate_hold(c, sock->input->size)) (void)gate_refuse(c, &too_much);
+    if (!gate_hold(c, sock->input->size, true)) (void)gate_refuse(c, &too_much);
 }
 
 static void read_head(struct http_conn *c)
@@ -226,7 +226,7 @@ static void read_head(struct http_conn *c)
     if (v == GUARD_BAD) {
         (void)gate_refuse(c, fault);
     } else if (v == GUARD_MORE) {
-        if (!gate_hold(c, c->sock->input->size)) (void)gate_refuse(c, &too_much);
+        if (!gate_hold(c, c->sock->input->size, true)) (void)gate_refuse(c, &too_much);
     } else if (pass_on(c)) {
         look_after(c);
     }
@@ -292,7 +292,7 @@ void gate_busy(struct http_conn *c, h2o_req_t *req)
     c->stage = CONN_BUSY;
     c->request_end = end;
     /* What lies behind it waits: too much of that goes with the connection after the answer. */
-    if (!gate_hold(c, c->sock->input->size - end)) req->http1_is_persistent = 0;
+    if (!gate_hold(c, c->sock->input->size - end, true)) req->http1_is_persistent = 0;
 }
 
 /* What is behind `at` is put back by gate_wrap(). */

@@ -19,6 +19,8 @@ static void on_read(h2o_socket_t *sock, const char *err);
 
 static void cut(struct http_conn *c, const char *why)
 {
+    if (c->http2->cut) return;
+    c->http2->cut = true;
     metric_add(METRIC_http2_connections_cut, 1);
     LOG_DEBUG("http2", "connection cut", "reason=\"%s\"", why);
     http_conn_cut(c);
@@ -41,8 +43,8 @@ static void look_at_input(struct http_conn *c)
     }
     c->window_bytes += more;
     if (f->idle_frames > HTTP2_IDLE_FRAMES_MAX) cut(c, "too many frames");
-    if (!gate_hold(c, f->body_bytes)) {
-        metric_add(METRIC_http_unfinished_refused, 1);
+    if (!gate_hold(c, f->body_bytes, f->stream_count <= 1)) {
+        metric_add(METRIC_http_unfinished_refused, c->http2->cut ? 0 : 1);
         cut(c, "too many bytes of unfinished bodies");
     }
 }
@@ -110,9 +112,8 @@ void http2_request_over(struct http_conn *c, const h2o_req_t *req, const struct 
     bool has_body = !call->is_head && req->res.content_length != SIZE_MAX;
     bool cancelled = !call->answered || (has_body && req->bytes_sent < req->res.content_length);
     c->moved_ms = c->worker->now_ms;
-    if (++h->requests == HTTP2_REQUESTS_MAX + 1) cut(c, "too many requests");
-    if (cancelled && ++h->cancelled == HTTP2_CANCELLED_MAX + 1)
-        cut(c, "too many cancelled requests");
+    if (++h->requests > HTTP2_REQUESTS_MAX) cut(c, "too many requests");
+    if (cancelled && ++h->cancelled > HTTP2_CANCELLED_MAX) cut(c, "too many cancelled requests");
 }
 
 bool http2_head_ok(const struct http_server *s, const h2o_req_t *req)

@@ -38,9 +38,10 @@ enum conn_stage {
 /* Beside an http_conn of HTTP/2. */
 struct http2_conn {
     struct frames frames;
-    unsigned requests;         /* in this second */
-    unsigned cancelled;        /* since cancelled_ms */
+    unsigned requests;  /* in this second */
+    unsigned cancelled; /* since cancelled_ms */
     uint64_t cancelled_ms;
+    bool cut;
 };
 
 struct http_conn {
@@ -182,8 +183,9 @@ void gate_busy(struct http_conn *c, h2o_req_t *req);
 void gate_next(struct http_conn *c, const h2o_req_t *req);
 void gate_close(struct http_conn *c);
 /* Counts so many bytes as the connection's part of what is not complete. False: they are too
- * many now, and this one has brought some of them. */
-bool gate_hold(struct http_conn *c, uint64_t bytes);
+ * many now, and this one has brought some of them. one: they are of one request, which may always
+ * be if it is alone. */
+bool gate_hold(struct http_conn *c, uint64_t bytes, bool one);
 /* Calls h2o's own function. False: the connection is gone. */
 bool gate_pass_on(struct http_conn *c, h2o_socket_cb h2o_read);
 /* h2o may have put its own function back, or will. */
