@@ -34,6 +34,8 @@ struct http_call {
     const struct route *route;
     bool is_head;
     bool answered;
+    bool head_only; /* its body has not come: every check that needs none, but not the handler */
+    bool mute;      /* and what they answer is only wanted as `answered` */
 
     struct ior_slice bucket;
     struct ior_slice stream;
@@ -44,6 +46,7 @@ struct http_call {
     size_t query_count;
     bool query_cut; /* a parameter was broken or one too many, and is left out */
     struct ior_slice body;
+    uint64_t body_bytes; /* of it; head_only: announced so far */
     enum body_type body_type;
     enum answer_type answer; /* of a route AS_JSON or AS_EVENTS */
 
@@ -80,6 +83,8 @@ struct ior_slice call_header(const struct http_call *call, const char *name);
 bool call_header_repeated(const struct http_call *call, const char *name);
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret);
 bool call_from_loopback(const struct http_call *call);
+/* The name in the certificate that the client has shown, or NULL. */
+const char *call_certificate_user(const struct http_call *call);
 
 /* ---- tickets ---- */
 /* 0: too many are out (HTTP_CALLS_MAX). with_deadline: after request.timeout the

@@ -43,15 +43,19 @@ IOR_MUST_CHECK enum ior_err datadir_lock_existing(const char *dir, struct datadi
 void datadir_unlock(struct datadir_lock *l);
 bool datadir_is_locked(const char *dir);
 /* The file node.run of a running node: where it listens. False: there is no room for it. */
-IOR_MUST_CHECK bool datadir_write_run(const char *dir, const char *where);
+/* NULL: not open. */
+IOR_MUST_CHECK bool datadir_write_run(const char *dir, const char *http, const char *https);
 void datadir_remove_run(const char *dir);
-/* False: no node runs there. *ret_where "": where it listens is not known. */
+/* False: no node runs there. *ret_where "": where it listens is not known; "https://..." when it does
+ * so over TLS only. */
 bool datadir_read_run(const char *dir, long *ret_pid, char *ret_where, size_t room);
 
 /* ---- control.c: verbs that talk to a node in another process ---- */
 enum exit_code control_start(const struct config *c, const char *config_file);
 enum exit_code control_stop(const struct config *c);
 enum exit_code control_ping(const struct config *c);
+/* ping_tls.c: a request and the bytes of its answer. */
+size_t ping_tls(int fd, const char *request, size_t request_bytes, char *answer, size_t room);
 
 /* ---- verify.c ---- */
 struct verify_options {
@@ -75,5 +79,6 @@ void damage_log_to(int fd); /* beside standard error */
 void damage_started(void);
 
 /* ---- banner.c ---- */
-void banner_print(const struct config *c, const char *config_file, const char *where,
-                  bool password_is_shipped);
+/* http, https: where it listens, NULL: not at all. */
+void banner_print(const struct config *c, const char *config_file, const char *http,
+                  const char *https, bool password_is_shipped);

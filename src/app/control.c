@@ -122,7 +122,7 @@ enum exit_code control_start(const struct config *c, const char *config_file)
 enum exit_code control_stop(const struct config *c)
 {
     long pid;
-    char where[128];
+    char where[160];
     if (!datadir_read_run(c->paths_data, &pid, where, sizeof where)) return not_running();
     if (kill((pid_t)pid, SIGTERM) != 0) {
         fprintf(stderr, "iorio: cannot stop process %ld: %s\n", pid, strerror(errno));
@@ -171,21 +171,31 @@ static int connect_to(char *where)
     return fd;
 }
 
+static void where_configured(const struct config *c, char *out, size_t room)
+{
+    const char *bind = c->http_enabled ? c->http_bind : c->https_bind;
+    snprintf(out, room, "%s%.100s:%lld", c->http_enabled ? "" : "https://",
+             bind[0] != 0 ? bind : "127.0.0.1",
+             (long long)(c->http_enabled ? c->http_port : c->https_port));
+}
+
 enum exit_code control_ping(const struct config *c)
 {
     static const char request[] =
         "GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     long pid;
-    char where[128];
+    char where[160];
     char answer[1024];
     if (!datadir_read_run(c->paths_data, &pid, where, sizeof where)) return not_running();
     if (where[0] == 0) /* there was no room for node.run */
-        snprintf(where, sizeof where, "%s:%lld", c->http_bind[0] != 0 ? c->http_bind : "127.0.0.1",
-                 (long long)c->http_port);
-    int fd = connect_to(where);
+        where_configured(c, where, sizeof where);
+    bool tls = strncmp(where, "https://", 8) == 0;
+    int fd = connect_to(where + (tls ? 8 : 0));
     if (fd < 0) return not_running();
     size_t n = 0;
-    if (write(fd, request, sizeof request - 1) == (ssize_t)sizeof request - 1) {
+    if (tls) {
+        n = ping_tls(fd, request, sizeof request - 1, answer, sizeof answer - 1);
+    } else if (write(fd, request, sizeof request - 1) == (ssize_t)sizeof request - 1) {
         ssize_t got;
         while (n < sizeof answer - 1 && (got = read(fd, answer + n, sizeof answer - 1 - n)) > 0)
             n += (size_t)got;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "app/doors.h"
 #include "auth/password.h"
 #include "base/assert.h"
 #include "base/log.h"
@@ -49,8 +50,7 @@ struct run {
     struct checkpoint_thread *checkpoint_thread;
     struct http_app app;
     struct http_server *http;
-    bool password_is_shipped;
-    char where[128];
+    struct doors doors;
 };
 
 /* ---- a call on a worker, waited for ---- */
@@ -284,7 +284,12 @@ static enum ior_err http_start(struct run *r)
     r->app.config = r->config;
     r->app.node = r->node;
     r->app.worker_count = r->worker_count;
-    return http_server_new(&r->app, r->loops, r->worker_ptrs, &r->http, r->why);
+    if (!r->config->http_enabled && !r->config->https_enabled)
+        return ior_why_set(r->why, IOR_E_INVAL,
+                           "http.enabled and https.enabled are both no: nobody could reach the node");
+    enum ior_err err = http_server_new(&r->app, r->loops, r->worker_ptrs, &r->http, r->why);
+    r->doors = (struct doors){.app = &r->app, .http = r->http};
+    return err;
 }
 
 static void http_stop(struct run *r)
@@ -300,7 +305,9 @@ static void kick(void *ctx)
 
 static void tick(void *ctx)
 {
-    node_tick(ctx);
+    struct run *r = ctx;
+    node_tick(r->node);
+    doors_tick(&r->doors);
 }
 
 static void *worker_main(void *arg)
@@ -324,7 +331,7 @@ static enum ior_err threads_start(struct run *r)
 {
     for (unsigned i = 0; i < r->worker_count; i++) {
         worker_on_turn_end(&r->workers[i], kick, r->node->journal);
-        if (i == 0) worker_on_tick(&r->workers[i], tick, r->node);
+        if (i == 0) worker_on_tick(&r->workers[i], tick, r);
         if (pthread_create(&r->threads[i], NULL, worker_main, r->loops[i]) != 0) {
             threads_stop(r);
             return ior_why_set(r->why, IOR_E_NOMEM, "cannot start a worker thread");
@@ -423,7 +430,7 @@ static enum ior_err bootstrap_facts(struct run *r, struct meta_change *change)
         .admin_username = c->auth_admin_username,
         .admin_password = c->auth_admin_password,
         .admin_password_is_shipped = config_is_default(c, "auth.admin.password"),
-        .shipped_password = "secret",
+        .shipped_password = SHIPPED_PASSWORD,
         .anon_username = c->auth_anon_username,
         .anon_password = c->auth_anon_password,
     };
@@ -450,7 +457,9 @@ static enum ior_err check_users(struct run *r)
                            admin == NULL ? r->config->auth_admin_username
                                          : r->config->auth_anon_username,
                            admin == NULL ? "auth.admin.username" : "auth.anon.username");
-    r->password_is_shipped = password_verify(admin->password, ior_slice_str("secret"));
+    r->doors.password_is_shipped =
+        password_verify(admin->password, ior_slice_str(SHIPPED_PASSWORD));
+    r->doors.credential = admin->credential;
     const char *configured = r->config->auth_admin_password;
     if (!config_is_default(r->config, "auth.admin.password") &&
         !password_verify(admin->password, ior_slice_str(configured)))
@@ -484,33 +493,13 @@ static void open_door(struct run *r, struct errand *e)
     errand_finish(e);
 }
 
-static enum ior_err listen_any(struct run *r, uint16_t port)
-{
-    enum ior_err err = http_server_listen(r->http, "::", port, r->where, r->why);
-    if (err == IOR_E_INVAL) /* a machine without IPv6 */
-        err = http_server_listen(r->http, "0.0.0.0", port, r->where, r->why);
-    return err;
-}
-
 static enum ior_err door_start(struct run *r)
 {
-    const struct config *c = r->config;
-    uint16_t port = (uint16_t)c->http_port;
-    enum ior_err err;
-    if (c->http_bind[0] != 0) {
-        err = http_server_listen(r->http, c->http_bind, port, r->where, r->why);
-    } else if (r->password_is_shipped) {
-        err = http_server_listen(r->http, "127.0.0.1", port, r->where, r->why);
-    } else {
-        err = listen_any(r, port);
-    }
+    enum ior_err err = doors_listen(&r->doors, r->why);
     if (err != IOR_OK) return err;
     each_worker(r, open_door);
-    atomic_store(&r->app.ready, true);
-    if (!datadir_write_run(c->paths_data, r->where))
-        LOG_WARNING("app", "no node.run", "it cannot be written to %s: `iorio ping` asks http.port",
-                    c->paths_data);
-    LOG_INFO("http", "listening", "where=%s workers=%u", r->where, r->worker_count);
+    doors_say(&r->doors);
+    atomic_store(&r->app.ready, true); /* from now on doors_tick() */
     return IOR_OK;
 }
 
@@ -599,13 +588,18 @@ static void block_signals(sigset_t *set)
     pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
-static void wait_for_stop(const sigset_t *set, bool foreground)
+static void wait_for_stop(const sigset_t *set, bool foreground, struct http_server *http)
 {
     for (;;) {
+        struct ior_why why = {""};
         int got = 0;
         if (sigwait(set, &got) != 0) continue;
         /* A terminal that goes away ends a console; a daemon goes on. */
-        if (got == SIGHUP && !foreground) continue;
+        if (got == SIGHUP && !foreground) {
+            enum ior_err err = http_server_reload_tls(http, &why);
+            (void)err; /* it was logged, and the old certificate stays */
+            continue;
+        }
         LOG_INFO("app", "stopping", "signal=%s", strsignal(got));
         return;
     }
@@ -656,9 +650,12 @@ enum exit_code run_node(const struct run_options *o)
         stop_all(&r, started);
         return exit_code_of(err);
     }
-    if (o->foreground) banner_print(o->config, o->config_file, r.where, r.password_is_shipped);
-    tell(o->notify_fd, "R", r.where);
-    wait_for_stop(&signals, o->foreground);
+    const char *http = http_server_where(r.http, HTTP_DOOR_PLAIN);
+    const char *https = http_server_where(r.http, HTTP_DOOR_TLS);
+    if (o->foreground)
+        banner_print(o->config, o->config_file, http, https, r.doors.password_is_shipped);
+    tell(o->notify_fd, "R", http != NULL ? http : https);
+    wait_for_stop(&signals, o->foreground, r.http);
     stop_all(&r, started);
     LOG_INFO("app", "stopped", "node=%s", o->config->nodename);
     return EXIT_OK;
