@@ -1,11 +1,12 @@
 /* proto/http/dispatch.c - every request, in the order of API.md section 1: route,
- * method, token, permission, what is accepted, body type, body size, names; then
- * the handler of the row in routes.def. */
+ * method, limit of the address, token, permission, limits of user and bucket, what is
+ * accepted, body type, body size, names; then the handler of the row in routes.def. */
 #include <strings.h>
 
 #include "auth/policy.h"
 #include "base/assert.h"
 #include "proto/http/call.h"
+#include "proto/http/limited.h"
 #include "proto/http/negotiate.h"
 #include "rt/clock.h"
 
@@ -126,11 +127,13 @@ static bool body_type_ok(struct http_call *call)
 static void check_and_handle(struct http_call *call, bool names_ok)
 {
     const struct route *r = call->route;
+    if (!http_limit_address(call)) return;
     if (r->scope != SCOPE_OPEN && (!call_identify(call) || !allowed(call))) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
         return;
     }
     if (r->scope == SCOPE_OPEN) call->policy = meta_policy(call->app->node->meta);
+    if (r->scope != SCOPE_OPEN && !http_limit_caller(call, names_ok)) return;
     if (!answer_type_ok(call) || !body_type_ok(call)) return;
     if (call->body.size_bytes > call->app->config->http_body_max) {
         call_reply_error(call, IOR_E_TOOLARGE, NULL, NULL);

@@ -19,6 +19,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "proto/http/limited.h"
 #include "proto/http/server_private.h"
 
 enum { ACCEPTS_PER_WAKE = 16, BACKLOG = 4096 };
@@ -231,6 +232,8 @@ enum ior_err http_server_new(struct http_app *app, struct loop **loops, struct w
     uint64_t fds = descriptor_limit();
     s->connections_max = fds > 2 * FDS_RESERVED ? fds - FDS_RESERVED : fds / 2;
     configure(s);
+    enum ior_err limits_err = http_limits_new(app);
+    if (limits_err != IOR_OK) return ior_why_set(why, limits_err, "out of memory");
     for (unsigned i = 0; i < s->worker_count; i++) {
         app->workers[i] = &s->workers[i];
         enum ior_err err = worker_setup(s, &s->workers[i], workers[i], loops[i]);
@@ -390,6 +393,7 @@ void http_server_free(struct http_server *s)
         h2o_evloop_destroy(hw->evloop);
     }
     if (quiet) h2o_config_dispose(&s->config);
+    http_limits_free(s->app);
     free(s->app->workers);
     s->app->workers = NULL;
     free(s->workers);

@@ -50,8 +50,9 @@ class Answer:
 class Wire:
     """One connection to host:port. Use it as a context manager."""
 
-    def __init__(self, host, port, timeout_s=TIMEOUT_S):
-        self.sock = socket.create_connection((host, port), timeout=timeout_s)
+    def __init__(self, host, port, timeout_s=TIMEOUT_S, source=None):
+        """source: an address of ours that the connection comes from."""
+        self.sock = socket.create_connection((host, port), timeout_s, source and (source, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._got = bytearray()
 
