@@ -44,6 +44,7 @@ struct http_call {
     struct ior_slice id; /* raw */
     struct query_param *query;
     size_t query_count;
+    bool query_cut; /* a parameter was broken or one too many, and is left out */
     struct ior_slice body;
     enum body_type body_type;
     enum answer_type answer; /* of a route AS_JSON or AS_EVENTS */
@@ -80,6 +81,8 @@ struct ior_slice call_header(const struct http_call *call, const char *name);
 /* One after the other, where a header is there several times; start with *at = -1. */
 bool call_header_next(const struct http_call *call, const char *name, ptrdiff_t *at,
                       struct ior_slice *ret);
+/* Is it there more than once? */
+bool call_header_repeated(const struct http_call *call, const char *name);
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret);
 /* The other end of the connection. False: it has none that we know. */
 bool call_peer(const struct http_call *call, struct ior_address *ret);
