@@ -191,20 +191,20 @@ static enum ior_err remember(struct append *a, uint64_t wall_ms)
 static enum ior_err take_quota(struct append *a)
 {
     struct quota *q = NULL;
-    const struct quota_change c = {a->is_new || a->stream->reserved_deleted ? 1 : 0,
-                                   (int64_t)a->own_bytes - (int64_t)a->dropped_bytes};
+    const struct quota_sum c = {a->is_new || a->stream->reserved_deleted ? 1 : 0,
+                                (int64_t)a->own_bytes - (int64_t)a->dropped_bytes};
     enum ior_err err = quota_of(a->node->quotas, a->stream, &q);
     if (err == IOR_OK && q != NULL) err = quota_take(q, c);
     if (err != IOR_OK || q == NULL) return err;
     a->quota = quota_ref(q); /* the stream may go before the end */
-    a->quota_change = c;
+    a->taken = c;
     return IOR_OK;
 }
 
 static void settle_quota(struct append *a, bool committed)
 {
     if (a->quota == NULL) return;
-    quota_settle(a->quota, a->quota_change, committed);
+    quota_settle(a->quota, a->taken, committed);
     quota_unref(a->quota);
     a->quota = NULL;
 }

@@ -33,30 +33,30 @@ struct append;
 typedef void (*append_cb)(struct append *a);
 
 struct append {
-    struct msg msg;                   /* private */
-    struct msg accepted_msg;          /* private */
-    struct vnode_op op;               /* private */
-    struct record record;             /* private */
-    struct node *node;                /* private */
-    struct vnode *vnode;              /* private */
-    struct stream *stream;            /* private; inside the strand */
-    struct worker *origin;            /* private */
-    append_cb cb;                     /* private */
-    uint64_t hash;                    /* private */
-    uint64_t counted_bytes;           /* private */
-    bool accept_pending;              /* private */
-    bool done_waiting;                /* private */
-    struct ior_slice key;             /* private; in the first item; empty: none */
-    uint64_t body_hash;               /* private; with a key */
-    uint64_t payload_bytes;           /* private */
-    uint64_t low;                     /* private: what it leaves of the stream */
-    uint64_t front_low;               /* private: the same of what was there before it */
-    uint64_t dropped_bytes;           /* private: payload of what goes of that */
-    uint64_t own_bytes;               /* private: payload of its own events that stay */
-    unsigned evict_loads;             /* private */
-    bool is_new;                      /* private: the stream begins with it */
-    struct quota *quota;              /* private: a reference, while quota_change is taken */
-    struct quota_change quota_change; /* private */
+    struct msg msg;          /* private */
+    struct msg accepted_msg; /* private */
+    struct vnode_op op;      /* private */
+    struct record record;    /* private */
+    struct node *node;       /* private */
+    struct vnode *vnode;     /* private */
+    struct stream *stream;   /* private; inside the strand */
+    struct worker *origin;   /* private */
+    append_cb cb;            /* private */
+    uint64_t hash;           /* private */
+    uint64_t counted_bytes;  /* private */
+    bool accept_pending;     /* private */
+    bool done_waiting;       /* private */
+    struct ior_slice key;    /* private; in the first item; empty: none */
+    uint64_t body_hash;      /* private; with a key */
+    uint64_t payload_bytes;  /* private */
+    uint64_t low;            /* private: what it leaves of the stream */
+    uint64_t front_low;      /* private: the same of what was there before it */
+    uint64_t dropped_bytes;  /* private: payload of what goes of that */
+    uint64_t own_bytes;      /* private: payload of its own events that stay */
+    unsigned evict_loads;    /* private */
+    bool is_new;             /* private: the stream begins with it */
+    struct quota *quota;     /* private: a reference, while it has `taken` of it */
+    struct quota_sum taken;  /* private */
 
     uint32_t count;                    /* events */
     enum append_expect expect;         /* in */

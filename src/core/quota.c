@@ -182,7 +182,7 @@ static bool add_within(_Atomic int64_t *sum, int64_t n, uint64_t max)
     return true;
 }
 
-enum ior_err quota_take(struct quota *q, struct quota_change c)
+enum ior_err quota_take(struct quota *q, struct quota_sum c)
 {
     struct quotas *qs = q->all;
     bool limits = known(q);
@@ -204,7 +204,7 @@ enum ior_err quota_take(struct quota *q, struct quota_change c)
     return err;
 }
 
-void quota_settle(struct quota *q, struct quota_change c, bool committed)
+void quota_settle(struct quota *q, struct quota_sum c, bool committed)
 {
     if (!committed) {
         atomic_fetch_sub(&q->streams, c.streams);
@@ -213,7 +213,7 @@ void quota_settle(struct quota *q, struct quota_change c, bool committed)
     atomic_fetch_add(&q->ended, 1);
 }
 
-void quota_give(struct quota *q, struct quota_change c)
+void quota_give(struct quota *q, struct quota_sum c)
 {
     atomic_fetch_add(&q->begun, 1);
     atomic_fetch_sub(&q->streams, c.streams);
@@ -221,8 +221,8 @@ void quota_give(struct quota *q, struct quota_change c)
     atomic_fetch_add(&q->ended, 1);
 }
 
-bool quota_known(struct quota *q, struct quota_change *ret)
+bool quota_known(struct quota *q, struct quota_sum *ret)
 {
-    *ret = (struct quota_change){atomic_load(&q->streams), atomic_load(&q->bytes)};
+    *ret = (struct quota_sum){atomic_load(&q->streams), atomic_load(&q->bytes)};
     return known(q);
 }

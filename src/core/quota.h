@@ -40,19 +40,19 @@ struct quota *quota_ref(struct quota *q);
 void quota_unref(struct quota *q); /* NULL is fine */
 
 /* What a change does to its bucket. */
-struct quota_change {
+struct quota_sum {
     int64_t streams;
     int64_t bytes;
 };
 /* It is about to be proposed. QUOTASTREAMS, QUOTABYTES: it does not fit; what makes less always
  * fits. OK: quota_settle() follows. */
-IOR_MUST_CHECK enum ior_err quota_take(struct quota *q, struct quota_change c);
+IOR_MUST_CHECK enum ior_err quota_take(struct quota *q, struct quota_sum c);
 /* It is committed, or it came to nothing. */
-void quota_settle(struct quota *q, struct quota_change c, bool committed);
+void quota_settle(struct quota *q, struct quota_sum c, bool committed);
 /* It is committed and was not taken. */
-void quota_give(struct quota *q, struct quota_change c);
+void quota_give(struct quota *q, struct quota_sum c);
 struct stream;
 /* Of the stream's bucket, kept with it; *ret NULL: the limits are off. NOMEM. */
 IOR_MUST_CHECK enum ior_err quota_of(struct quotas *qs, struct stream *s, struct quota **ret);
 /* For tests. False: it is not known. */
-bool quota_known(struct quota *q, struct quota_change *ret);
+bool quota_known(struct quota *q, struct quota_sum *ret);

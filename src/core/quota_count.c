@@ -116,7 +116,7 @@ static void begin(struct quotas *qs)
     c->begun = atomic_load(&q->begun);
     c->quiet =
         atomic_load(&q->ended) == c->begun && clock_mono_coarse_us() >= atomic_load(&qs->sure_us);
-    c->before = (struct quota_change){atomic_load(&q->streams), atomic_load(&q->bytes)};
+    c->before = (struct quota_sum){atomic_load(&q->streams), atomic_load(&q->bytes)};
     c->survey = (struct survey){
         .bucket = quota_name(q),
         .on_memory = on_memory,

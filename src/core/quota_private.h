@@ -29,8 +29,8 @@ struct quota {
 struct quota_count {
     struct survey survey;
     struct quota *quota; /* NULL: none is under way; a reference */
-    struct quota_change before;
-    struct quota_change found;
+    struct quota_sum before;
+    struct quota_sum found;
     uint64_t begun;
     bool quiet; /* nothing was under way when it began */
     uint64_t era;

@@ -300,7 +300,7 @@ static void give_quota(struct trim *t)
     struct quota *q = NULL;
     if (quota_of(t->node->quotas, t->stream, &q) != IOR_OK || q == NULL) return;
     quota_give(
-        q, (struct quota_change){t->all && !t->stream->deleted ? 1 : 0, (int64_t)t->dropped_bytes});
+        q, (struct quota_sum){t->all && !t->stream->deleted ? 1 : 0, (int64_t)t->dropped_bytes});
 }
 
 static void on_apply(struct vnode *vn, struct vnode_op *op)

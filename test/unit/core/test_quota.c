@@ -81,7 +81,7 @@ static void trim(const char *bucket, const char *stream, bool all, uint64_t to)
 static void expect_count(const char *bucket, bool known, int64_t streams, int64_t bytes)
 {
     struct quota *q = NULL;
-    struct quota_change c;
+    struct quota_sum c;
     assert_int_equal(quota_get(rig.node->quotas, ior_slice_str(bucket), &q), IOR_OK);
     assert_int_equal(quota_known(q, &c), known);
     quota_unref(q);
@@ -459,7 +459,7 @@ static void kept_buckets_are_bounded(void **state)
         struct quota *q = NULL;
         struct quota *same = NULL;
         assert_int_equal(quota_get(rig.node->quotas, ior_slice(&i, sizeof i), &q), IOR_OK);
-        quota_give(q, (struct quota_change){-7, 0});
+        quota_give(q, (struct quota_sum){-7, 0});
         if (i % 1000 == 0) {
             assert_int_equal(quota_get(rig.node->quotas, ior_slice(&i, sizeof i), &same), IOR_OK);
             assert_ptr_equal(q, same);
@@ -467,7 +467,7 @@ static void kept_buckets_are_bounded(void **state)
         }
         quota_unref(q);
     }
-    struct quota_change c;
+    struct quota_sum c;
     struct quota *q = NULL;
     unsigned gone = 0;
     for (unsigned i = 0; i < 500; i++) {
