@@ -102,7 +102,7 @@ def routes():
         text = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
     rows = re.findall(r'^R\((\w+), *"([^"]+)", *[^,]+, *(\w+), *(\w+),', text, re.M)
     assert len(rows) > 20, rows
-    return [(method, path, types) for method, path, _, types in rows]
+    return [("POST" if method == "ANY" else method, path, types) for method, path, _, types in rows]
 
 
 def fill(path, bucket="hostile", stream="s"):
@@ -185,8 +185,9 @@ class Bodies(HostileCase):
                     answer = self.call(method, at, body, JSON)
                     if body == b"" and path.endswith("/preview"):
                         self.assertEqual(answer.status, 200, answer)  # it means: by what holds now
-                    elif len(body) > 4096 and "/policies/" in path:
-                        self.assertError(answer, 413, "too-large")
+                    elif body == b"" or len(body) > 4096:
+                        self.assertIn(answer.status, (400, 413, 415), answer)  # it may want one, or have a bound
+                        self.assertRefused(answer, what)
                     else:
                         self.assertError(answer, 400, "invalid-body")
 
@@ -294,13 +295,13 @@ class Names(HostileCase):
                 continue
             for name in bad:
                 for bucket, stream in ((name, "s"), ("b", name)):
-                    if ":s" not in path and bucket == "b" or bucket == "b" and name == bad[-2]:
+                    if ":s" not in path and bucket == "b":
                         continue
                     at = fill(path, bucket, stream)
                     body, kind = (b"{}", JSON) if method in ("POST", "PUT") else (None, None)
                     if method == "PATCH":
                         body, kind = b"[]", "application/json-patch+json"
-                    with self.subTest(method=method, path=path, name=name[:20]):
+                    with self.subTest(method=method, path=path, bucket=bucket[:20], stream=stream[:20]):
                         self.assertError(self.call(method, at, body, kind), 400, "invalid-name")
                         self.assertNoPerm(self.call(method, at, body, kind, token=None))
 
