@@ -12,6 +12,7 @@
 #include "auth/username.h"
 #include "base/metrics.h"
 #include "core/quota.h"
+#include "proto/http/routes.h"
 
 struct limit_row {
     enum metric metric;
@@ -124,7 +125,8 @@ bool http_limit_address(struct http_call *call)
 {
     if (!limits_on(call->app->limits, LIMIT_ADDRESS)) return true;
     /* A probe must not kill a node because its address is a busy one. */
-    if (call->route->scope == SCOPE_OPEN && call->route->method == METHOD_GET) return true;
+    void (*handler)(struct http_call *) = call->route->handler;
+    if (handler == route_ping || handler == route_livez || handler == route_readyz) return true;
     return take(call, LIMIT_ADDRESS, client_key(call), 1);
 }
 

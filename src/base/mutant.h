@@ -35,6 +35,7 @@
     X(watch_no_fire, "a commit does not fire the watches of its stream")                           \
     X(no_sweep, "sweeps of retention take nothing away")                                           \
     X(sweep_too_much, "sweeps of retention take everything of a stream")                           \
+    X(quota_no_give, "what is removed makes no room in its bucket")                                \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {

@@ -224,5 +224,5 @@ void quota_give(struct quota *q, struct quota_sum c)
 bool quota_known(struct quota *q, struct quota_sum *ret)
 {
     *ret = (struct quota_sum){atomic_load(&q->streams), atomic_load(&q->bytes)};
-    return known(q);
+    return known(q) && !atomic_load(&q->wanted);
 }

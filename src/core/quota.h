@@ -54,5 +54,5 @@ void quota_give(struct quota *q, struct quota_sum c);
 struct stream;
 /* Of the stream's bucket, kept with it; *ret NULL: the limits are off. NOMEM. */
 IOR_MUST_CHECK enum ior_err quota_of(struct quotas *qs, struct stream *s, struct quota **ret);
-/* For tests. False: it is not known. */
+/* For tests. False: it is not known, or not for sure. */
 bool quota_known(struct quota *q, struct quota_sum *ret);

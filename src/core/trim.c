@@ -299,6 +299,7 @@ static void give_quota(struct trim *t)
 {
     struct quota *q = NULL;
     if (quota_of(t->node->quotas, t->stream, &q) != IOR_OK || q == NULL) return;
+    if (MUTANT(quota_no_give)) return;
     quota_give(
         q, (struct quota_sum){t->all && !t->stream->deleted ? 1 : 0, (int64_t)t->dropped_bytes});
 }
