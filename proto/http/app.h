@@ -1,9 +1,11 @@
 /* proto/http/app.h - what all HTTP workers share, set up once before they run. */
 #pragma once
 
+#include "auth/limit.h"
 #include "auth/token.h"
 #include "base/config.h"
 #include "core/node.h"
+#include "proto/http/forwarded.h"
 #include "rt/job.h"
 
 struct http_worker;
@@ -13,6 +15,8 @@ struct http_app {
     struct node *node;
     struct token_key key;
     struct job_queue *crypto;     /* password checks */
+    struct limits *limits;        /* limited.c's */
+    struct forwarded forwarded;   /* likewise */
     struct http_worker **workers; /* by worker id */
     unsigned worker_count;
     _Atomic bool ready;

@@ -1,6 +1,6 @@
 /* proto/http/dispatch.c - every request, in the order of API.md section 1: route,
- * method, token, permission, what is accepted, body type, body size, names; then
- * the handler of the row in routes.def. */
+ * method, limit of the address, token, permission, limits of user and bucket, what is
+ * accepted, body type, body size, names; then the handler of the row in routes.def. */
 #include <string.h>
 #include <strings.h>
 
@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "proto/http/call.h"
+#include "proto/http/limited.h"
 #include "proto/http/negotiate.h"
 #include "rt/clock.h"
 
@@ -182,6 +183,8 @@ static bool body_size_ok(struct http_call *call)
 static void check_and_handle(struct http_call *call, bool names_ok)
 {
     const struct route *r = call->route;
+    /* A head whose body is still to come is looked at before and again: it is one request. */
+    if (!call->head_only && !http_limit_address(call)) return;
     if (r->scope != SCOPE_OPEN && (!call_identify(call) || !allowed(call))) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
         return;
@@ -191,6 +194,7 @@ static void check_and_handle(struct http_call *call, bool names_ok)
         return;
     }
     if (r->scope == SCOPE_OPEN) call->policy = meta_policy(call->app->node->meta);
+    if (!call->head_only && r->scope != SCOPE_OPEN && !http_limit_caller(call, names_ok)) return;
     if (!answer_type_ok(call) || !body_type_ok(call)) return;
     if (!body_size_ok(call)) return;
     if (!names_ok) {

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "proto/http/limited.h"
 #include "proto/http/server_private.h"
 #include "rt/clock.h"
 
@@ -229,7 +230,9 @@ enum ior_err http_server_new(struct http_app *app, struct loop **loops, struct w
     }
     s->app = app;
     s->worker_count = app->worker_count;
-    enum ior_err err = set_up(s, loops, workers, why);
+    enum ior_err err = http_limits_new(app);
+    if (err != IOR_OK) ior_why_set(why, err, "out of memory");
+    if (err == IOR_OK) err = set_up(s, loops, workers, why);
     if (err != IOR_OK) {
         http_server_free(s);
         return err;
@@ -291,6 +294,7 @@ void http_server_free(struct http_server *s)
     }
     if (quiet) h2o_config_dispose(&s->config);
     addresses_free(s->addresses);
+    http_limits_free(s->app);
     free(s->app->workers);
     s->app->workers = NULL;
     free(s->workers);

@@ -314,16 +314,32 @@ const char *call_certificate_user(const struct http_call *call)
     return http_conn_of(call)->cert_user;
 }
 
-bool call_from_loopback(const struct http_call *call)
+bool call_header_next(const struct http_call *call, const char *name, ptrdiff_t *at,
+                      struct ior_slice *ret)
+{
+    h2o_req_t *req = req_of(call);
+    *at = h2o_find_header_by_str(&req->headers, name, strlen(name), *at);
+    if (*at < 0) return false;
+    h2o_iovec_t v = req->headers.entries[*at].value;
+    *ret = ior_slice(v.base == NULL ? "" : v.base, v.len);
+    return true;
+}
+
+bool call_peer(const struct http_call *call, struct ior_address *ret)
 {
     h2o_conn_t *c = req_of(call)->conn;
-    struct sockaddr_storage sa = {0};
-    if (c->callbacks->get_peername(c, (struct sockaddr *)(void *)&sa) == 0) return false;
-    if (sa.ss_family == AF_INET)
-        return *(const uint8_t *)&((const struct sockaddr_in *)(const void *)&sa)->sin_addr == 127;
-    const struct in6_addr *a6 = &((const struct sockaddr_in6 *)(const void *)&sa)->sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(a6)) return a6->s6_addr[12] == 127;
-    return sa.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(a6);
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } sa = {.room = {0}};
+    if (c->callbacks->get_peername(c, &sa.any) == 0) return false;
+    if (sa.any.sa_family != AF_INET && sa.any.sa_family != AF_INET6) return false;
+    *ret = (struct ior_address){{[10] = 0xff, [11] = 0xff}};
+    if (sa.any.sa_family == AF_INET) memcpy(ret->bytes + 12, &sa.v4.sin_addr, 4);
+    if (sa.any.sa_family == AF_INET6) memcpy(ret->bytes, &sa.v6.sin6_addr, sizeof ret->bytes);
+    return true;
 }
 
 /* ---- out ---- */
@@ -524,7 +540,8 @@ void call_reply_error(struct http_call *call, enum ior_err err, const char *reas
     ior_buf_add_char(&out, '}');
     if (status == 401) call_add_header(call, "www-authenticate", IOR_SLICE("jwt"));
     if (status == 429 || (status == 503 && ior_err_retryable(err)))
-        call_add_header(call, "retry-after", IOR_SLICE("1"));
+        call_add_header_u64(call, "retry-after",
+                            call->retry_after_s == 0 ? 1 : call->retry_after_s);
     if (ior_buf_failed(&out)) {
         call_reply_empty(call, status);
     } else {

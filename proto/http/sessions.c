@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "proto/http/call.h"
+#include "proto/http/limited.h"
 #include "proto/http/routes.h"
 #include "rt/clock.h"
 
@@ -24,6 +25,7 @@ struct login {
     bool known;
     bool ok;
     uint64_t credential;
+    struct login_limit limit;
     char name[USERNAME_BYTES_MAX + 1];
     char hash[PASSWORD_HASH_BYTES];
     size_t password_bytes;
@@ -84,6 +86,7 @@ static void login_done(struct job *j)
     struct http_call *call = call_redeem(l->app, l->ticket);
     metric_add(METRIC_logins, 1);
     if (!l->ok) metric_add(METRIC_logins_failed, 1);
+    if (!l->ok) http_login_failed(l->app, &l->limit);
     if (call != NULL && l->ok) {
         reply_token(call, l);
     } else if (call != NULL) {
@@ -110,6 +113,10 @@ static bool take_body(struct http_call *call, struct login *l)
     }
     struct ior_slice n = ior_slice(json_string_value(name), json_string_length(name));
     struct ior_slice p = ior_slice(json_string_value(password), json_string_length(password));
+    if (!http_login_begin(call, n, &l->limit)) {
+        json_decref(body);
+        return false;
+    }
     const struct policy_user *u = policy_user(call->policy, n);
     /* What is too long cannot be right, but must cost the same. */
     l->known = u != NULL && p.size_bytes <= PASSWORD_BYTES_MAX;

@@ -216,6 +216,8 @@ static enum ior_err node_start(struct run *r)
         .small_bytes_max = c->chunk_min_bytes,
         .stream_idle_ms = STREAM_IDLE_MS,
         .eviction_interval_ms = c->eviction_interval,
+        .bucket_streams_max = (uint64_t)c->limits_bucket_streams,
+        .bucket_bytes_max = c->limits_bucket_bytes,
         .open_kv = open_kv,
         .open_kv_ctx = r,
         .disk_jobs = r->disk_jobs,

@@ -122,6 +122,17 @@
 #define HTTP2_CANCELLED_MS 10000
 #define HTTP2_REQUESTS_MAX 20000
 #define HTTP2_IDLE_FRAMES_MAX 10000
+/* Clients that rate limits remember (src/auth/limit.h), 16 bytes each: addresses, and users or
+ * buckets. More at a time: those that are nearest to idle are forgotten. */
+#define LIMIT_ADDRESSES 65536
+#define LIMIT_NAMES 16384
+/* Buckets whose contents are counted for limits.bucket.* although no stream of theirs is in memory.
+ * More: those that were not written to for the longest time are counted anew when they are. */
+#define QUOTA_BUCKETS_KEPT 16384
+/* Addresses and networks in one key. More: an error of the configuration. */
+#define NETWORKS_MAX 64
+/* Proxies in X-Forwarded-For or Forwarded that are looked at, from the last one back. */
+#define FORWARDED_HOPS_MAX 16
 /* Requests in flight on one worker: tickets. More: 503. */
 #define HTTP_CALLS_MAX 65536
 /* Descriptors kept back from connections: segments, chunks, the catalog, logs. */
