@@ -39,6 +39,7 @@ void quotas_free(struct quotas *qs)
     while (!ior_ring_empty(&qs->used)) {
         struct quota *q = IOR_CONTAINER(qs->used.next, struct quota, used);
         IOR_ASSERT(atomic_load(&q->refs) == 0);
+        quota_waits(q, false);
         ior_ring_remove(&q->used);
         free(q);
     }
@@ -64,6 +65,8 @@ void quotas_set(struct quotas *qs, uint64_t streams_max, uint64_t bytes_max)
     if (come_on) { /* while they were off nothing was counted */
         atomic_fetch_add(&qs->era, 1);
         atomic_store(&qs->sure_us, clock_mono_coarse_us() + SURE_US);
+        for (struct ior_ring *r = qs->again.next; r != &qs->again; r = r->next)
+            quota_waits(IOR_CONTAINER(r, struct quota, wait), true);
         ior_ring_move(&qs->first, &qs->again);
     }
     atomic_store(&qs->streams_max, streams_max);

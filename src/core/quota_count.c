@@ -20,6 +20,7 @@ void quota_want(struct quota *q, uint64_t due_us)
     if (!atomic_exchange(&q->wanted, true)) {
         q->due_us = due_us;
         ior_ring_add_last(due_us == 0 ? &qs->first : &qs->again, &q->wait);
+        quota_waits(q, due_us == 0);
     }
     pthread_mutex_unlock(&qs->lock);
 }
@@ -59,7 +60,6 @@ static void take_over(struct quota_count *c, enum ior_err err)
     struct quota *q = c->quota;
     uint64_t again_us =
         clock_mono_coarse_us() + quotas_of(c)->node->params.eviction_interval_ms * 1000;
-    atomic_store(&q->wanted, false);
     if (err == IOR_OK) {
         atomic_fetch_add(&q->streams, c->found.streams - c->before.streams);
         atomic_fetch_add(&q->bytes, c->found.bytes - c->before.bytes);
@@ -69,6 +69,10 @@ static void take_over(struct quota_count *c, enum ior_err err)
         LOG_WARNING("quota", "cannot count a bucket", "err=%s: tried again later",
                     ior_err_name(err));
     }
+    pthread_mutex_lock(&q->all->lock);
+    atomic_store(&q->wanted, false);
+    quota_waits(q, false);
+    pthread_mutex_unlock(&q->all->lock);
     bool exact = err == IOR_OK && c->quiet && atomic_load(&q->begun) == c->begun;
     if (!exact) quota_want(q, again_us);
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/map.h"
+#include "base/metrics.h"
 #include "base/ring.h"
 #include "core/quota.h"
 #include "core/survey.h"
@@ -18,6 +19,7 @@ struct quota {
     _Atomic uint64_t ended; /* and of these, those that are settled */
     _Atomic uint64_t era;   /* of quotas, when it was counted; 0: never */
     _Atomic bool wanted;    /* it waits for a count, or is being counted */
+    bool waits; /* for its first count of this era, or that is being made: in the gauge */
     uint64_t hash;
     uint64_t due_us;      /* in quotas.again */
     struct ior_ring wait; /* in quotas.first or quotas.again */
@@ -53,6 +55,12 @@ struct quotas {
 static inline struct ior_slice quota_name(const struct quota *q)
 {
     return ior_slice(q->name, q->name_bytes);
+}
+/* Who holds the lock. */
+static inline void quota_waits(struct quota *q, bool waits)
+{
+    if (q->waits != waits) metric_gauge_add(METRIC_quota_waiting, waits ? 1 : -1);
+    q->waits = waits;
 }
 /* quota_count.c: wants it counted, unless it is wanted already. due_us 0: now. */
 void quota_want(struct quota *q, uint64_t due_us);

@@ -2,7 +2,8 @@
 """test/integration/47_limits.py - rate limits by address, user and bucket, failed logins, proxies, and what a
 bucket may hold: 429 and 507 with their reasons, and nobody else is held up.
 
-Every test comes from an address of its own (127.0.N.1), so that none eats what another one needs."""
+Every test comes from an address of its own (127.0.N.1), so that none eats what another one needs. Rates are in
+hours, so that nothing comes back while a slow machine counts."""
 
 import json
 import os
@@ -64,25 +65,16 @@ class Off(LimitCase):
 
 
 class Address(LimitCase):
-    CONF = {"limits.address.requests": "30/m"}
+    CONF = {"limits.address.requests": "30/h"}
 
     def test_burst(self):
         """So many at once, then 429 with the key and Retry-After; other addresses go on."""
         before = self.metric("limited_address_total")
         self.assertEqual(self.statuses(30, "GET", "/sessions"), [200] * 30)
         for _ in range(3):
-            self.assertLimited(self.ask("GET", "/sessions"), "limits.address.requests", 1, 2)
+            self.assertLimited(self.ask("GET", "/sessions"), "limits.address.requests", 1, 120)
         self.assertEqual(self.ask("GET", "/sessions", source=new_address()).status, 200)
         self.assertEqual(self.metric("limited_address_total") - before, 3)
-
-    def test_retry_after_is_true(self):
-        """After as many seconds as it says one more goes through, and only one."""
-        self.assertEqual(self.statuses(30, "GET", "/sessions"), [200] * 30)
-        answer = self.ask("GET", "/sessions")
-        self.assertLimited(answer, "limits.address.requests", 1, 2)
-        time.sleep(int(answer.get("Retry-After")))
-        self.assertEqual(self.ask("GET", "/sessions").status, 200)
-        self.assertEqual(self.ask("GET", "/sessions").status, 429)
 
     def test_order(self):
         """404 and 405 come before it and are not counted; it comes before 401, 406, 415 and 400."""
@@ -132,8 +124,44 @@ class Address(LimitCase):
         self.assertEqual(self.ask("GET", "/sessions").status, 429)
 
 
+class PaceCase(LimitCase):
+    def until_limited(self, limit, ask):
+        """Asks until it is 429, then waits as long as that says."""
+        for _ in range(200):
+            answer = ask()
+            if answer.status == 429:
+                self.assertLimited(answer, limit, 1, 6)
+                time.sleep(int(answer.get("Retry-After")))
+                return
+        self.fail("no limit")
+
+
+class Pace(PaceCase):
+    CONF = {"limits.address.requests": "20/m"}
+
+    def test_requests(self):
+        """After as many seconds as Retry-After says one more request goes through."""
+        for _ in range(2):
+            self.until_limited("limits.address.requests", lambda: self.ask("GET", "/sessions"))
+            self.assertEqual(self.ask("GET", "/sessions").status, 200)
+
+
+class LoginPace(PaceCase):
+    CONF = {"auth.login.failures": "10/m", "auth.login.failures.user": "0"}
+
+    def test_logins(self):
+        """The same for logins; a right one does not use the place up, a wrong one does."""
+        with self.node.wire(source=self.source) as wire:
+            def login(password):
+                body = json.dumps({"username": "admin", "password": password}).encode()
+                return wire.request("POST", "/sessions", [("Content-Type", JSON)], body)
+            self.until_limited("auth.login.failures", lambda: login("wrong"))
+            self.assertEqual([login("secret").status for _ in range(3)], [201] * 3)
+            self.assertEqual(login("wrong").status, 401)
+
+
 class User(LimitCase):
-    CONF = {"limits.user.requests": "20/m"}
+    CONF = {"limits.user.requests": "20/h"}
 
     def test_user(self):
         """A user has one rate, wherever he comes from; those without a token are one user."""
@@ -141,7 +169,7 @@ class User(LimitCase):
         answers = [self.ask("GET", "/sessions", token=True, source=new_address()) for _ in range(20)]
         self.assertEqual([a.status for a in answers], [200] * 20)
         limit = "limits.user.requests"
-        self.assertLimited(self.ask("GET", "/sessions", token=True), limit, 1, 3)
+        self.assertLimited(self.ask("GET", "/sessions", token=True), limit, 1, 180)
         # In front of it: 401; behind it: 406, 415, 400.
         self.assertNoPerm(self.ask("GET", "/sessions", token="bad"))
         self.assertLimited(self.ask("POST", self.at, b"{", "text/plain", token=True), limit)
@@ -150,18 +178,12 @@ class User(LimitCase):
         # Who may not is told so, and it counts for nobody.
         for _ in range(40):
             self.assertNoPerm(self.ask("GET", self.at))
-        self.assertEqual(self.statuses(21, "GET", "/sessions"), [200] * 20 + [429])
-        self.assertEqual(self.metric_direct("limited_user_total"), 5)
-
-    def metric_direct(self, name):
-        """Reading the metrics is a request of the anonymous user, who has none left."""
-        wait = int(self.ask("GET", "/metrics", source="127.0.0.1").get("Retry-After"))
-        time.sleep(wait)
-        return self.metric(name) - 1
+        self.assertEqual(self.metric("limited_user_total"), 4)  # which was a request, too
+        self.assertEqual(self.statuses(20, "GET", "/sessions"), [200] * 19 + [429])
 
 
 class Bucket(LimitCase):
-    CONF = {"limits.bucket.requests": "10/m"}
+    CONF = {"limits.bucket.requests": "10/h"}
 
     def test_bucket(self):
         """A bucket has one rate, of reads, writes and lists together; others go on."""
@@ -170,7 +192,7 @@ class Bucket(LimitCase):
         got += [self.ask("GET", "/streams/one/s", token=True).status for _ in range(3)]
         got += [self.ask("GET", "/streams/one", token=True).status for _ in range(3)]
         self.assertEqual(got, [201] * 4 + [200] * 6)
-        self.assertLimited(self.ask("POST", "/streams/one/s", b"1", JSON, token=True), limit, 1, 6)
+        self.assertLimited(self.ask("POST", "/streams/one/s", b"1", JSON, token=True), limit, 1, 360)
         self.assertLimited(self.ask("GET", "/streams/one/other/1", token=True), limit)
         self.assertLimited(self.ask("DELETE", "/streams/one/s", token=True), limit)
         self.assertLimited(self.ask("GET", "/policies/one", token=True), limit)
@@ -189,13 +211,13 @@ class Bucket(LimitCase):
 
 
 class Writes(LimitCase):
-    CONF = {"limits.bucket.writes": "64KB/m"}
+    CONF = {"limits.bucket.writes": "64KB/h"}
 
     def test_writes(self):
         """Bytes appended have a rate; a larger body goes through once and is paid back by waiting."""
         self.assertEqual(self.ask("POST", "/streams/w/s", b"x" * (100 << 10), BINARY, token=True).status, 201)
         answer = self.ask("POST", "/streams/w/s", b"1", JSON, token=True)
-        self.assertLimited(answer, "limits.bucket.writes", 25, 34)
+        self.assertLimited(answer, "limits.bucket.writes", 1900, 2026)
         self.assertLimited(self.ask("POST", "/streams/w/t", b"1\n2\n", NDJSON, token=True), "limits.bucket.writes")
         self.assertEqual(self.ask("GET", "/streams/w/s/1", token=True).status, 200)
         self.assertEqual(self.ask("PUT", "/policies/w", b'{"max_events":5}', JSON, token=True).status, 200)
@@ -208,7 +230,7 @@ class Writes(LimitCase):
 
 
 class Logins(LimitCase):
-    CONF = {"auth.login.failures": "6/m", "auth.login.failures.user": "3/m"}
+    CONF = {"auth.login.failures": "6/h", "auth.login.failures.user": "3/h"}
 
     def login(self, username, password, source=None):
         return self.ask("POST", "/sessions", json.dumps({"username": username, "password": password}).encode(),
@@ -219,7 +241,7 @@ class Logins(LimitCase):
         for _ in range(3):
             self.assertError(self.login("admin", "wrong"), 401, "unauthorized")
         for password in ("wrong", "secret"):
-            self.assertLimited(self.login("admin", password), "auth.login.failures.user", 1, 20)
+            self.assertLimited(self.login("admin", password), "auth.login.failures.user", 1, 1200)
         self.assertLimited(self.login("ADMIN", "secret"), "auth.login.failures.user")  # the same user
         self.assertEqual(self.login("anonymous", "secret").status, 201)
         self.assertEqual(self.login("admin", "secret", source=new_address()).status, 201)
@@ -230,7 +252,7 @@ class Logins(LimitCase):
             self.assertError(self.login(name, "wrong"), 401, "unauthorized", "Unauthorized")
         before = self.metric("logins_total")
         for name in ("admin", "nobody", "z", "anonymous"):
-            self.assertLimited(self.login(name, "secret"), "auth.login.failures", 1, 10)
+            self.assertLimited(self.login(name, "secret"), "auth.login.failures", 1, 600)
         self.assertEqual(self.metric("logins_total"), before)  # no password was looked at
         self.assertEqual(self.login("admin", "secret", source=new_address()).status, 201)
         # Tokens go on, whatever became of the logins.
@@ -270,20 +292,9 @@ class Logins(LimitCase):
             self.assertError(self.ask("POST", "/sessions", b"{", JSON), 400, "invalid-body")
         self.assertEqual(self.login("admin", "secret").status, 201)
 
-    def test_it_comes_back(self):
-        """After Retry-After there is one more try."""
-        for i in range(6):
-            self.login(f"m{i}", "wrong")
-        answer = self.login("m9", "wrong")
-        self.assertLimited(answer, "auth.login.failures", 1, 10)
-        time.sleep(int(answer.get("Retry-After")))
-        self.assertEqual(self.login("admin", "secret").status, 201)
-        self.assertEqual(self.login("m9", "wrong").status, 401)
-        self.assertEqual(self.login("admin", "secret").status, 429)
-
 
 class Proxies(LimitCase):
-    CONF = {"http.proxies": "127.9.0.0/16, ::1", "limits.address.requests": "5/m"}
+    CONF = {"http.proxies": "127.9.0.0/16, ::1", "limits.address.requests": "5/h"}
 
     def setUp(self):
         super().setUp()
@@ -325,7 +336,7 @@ class Proxies(LimitCase):
 
 
 class Rfc7239(LimitCase):
-    CONF = {"http.proxies": "127.0.0.0/8", "http.proxies.header": "forwarded", "limits.address.requests": "5/m"}
+    CONF = {"http.proxies": "127.0.0.0/8", "http.proxies.header": "forwarded", "limits.address.requests": "5/h"}
 
     def test_forwarded(self):
         """The same with Forwarded; X-Forwarded-For is not looked at then."""
@@ -349,9 +360,8 @@ class Quotas(LimitCase):
 
     def counted(self, bucket=None):
         """The first append to a bucket; waits until the bucket is counted."""
-        before = self.metric("quota_counts_total")
         self.assertEqual(self.put("s0", bucket=bucket).status, 201)
-        wait_until("the count", lambda: self.metric("quota_counts_total") > before, 5 * SLOW)
+        wait_until("the count", lambda: self.metric("quota_waiting") == 0, 10 * SLOW)
 
     def test_streams(self):
         """The sixth stream is 507 with the key in the reason; deleting one makes room."""

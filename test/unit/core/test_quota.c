@@ -214,7 +214,9 @@ static void first_count(void **state)
     assert_int_equal(put_bytes("b", "s1", 10), 1);
     assert_int_equal(put_bytes("b", "s2", 10), 1); /* above 2, but nobody knows yet */
     expect_count("b", false, 2, 20);
+    assert_int_equal(metric_value(METRIC_quota_waiting), 1);
     tick();
+    assert_int_equal(metric_value(METRIC_quota_waiting), 0);
     expect_count("b", true, 3, 70);
     assert_int_equal(put_bytes("b", "s3", 10), -IOR_E_QUOTASTREAMS);
     assert_int_equal(put_bytes("b", "s2", 31), -IOR_E_QUOTABYTES);
