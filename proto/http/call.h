@@ -75,6 +75,9 @@ struct http_call {
 struct ior_slice call_header(const struct http_call *call, const char *name);
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret);
 bool call_from_loopback(const struct http_call *call);
+/* The address of the client, without a port; "unknown". */
+enum { CALL_PEER_BYTES = 64 };
+void call_peer(const struct http_call *call, char ret[CALL_PEER_BYTES]);
 
 /* ---- tickets ---- */
 /* 0: too many are out (HTTP_CALLS_MAX). with_deadline: after request.timeout the

@@ -1,8 +1,10 @@
 /* src/app/app.h - the program: verbs, exit codes, and one running node. */
 #pragma once
 
+#include "auth/token.h"
 #include "base/config.h"
 #include "base/err.h"
+#include "rt/disk.h"
 
 /* As in sysexits.h; README.rst lists them. */
 enum exit_code {
@@ -64,6 +66,11 @@ enum exit_code verify_verb(const struct verify_options *o);
 /* ---- startcheck.c: before the node opens its catalog, and before any thread runs ---- */
 /* CORRUPT with *why: damaged, or lost; *why says what to do. */
 IOR_MUST_CHECK enum ior_err startcheck_catalog(const char *dir, struct ior_why *why);
+
+/* ---- secret.c: the keys of the session tokens ---- */
+/* INVAL, IO, ACCESS... with *why. Nothing of a key gets into it. */
+IOR_MUST_CHECK enum ior_err secret_load(const struct config *c, struct disk *disk,
+                                        struct token_key *ret, struct ior_why *why);
 
 /* ---- banner.c ---- */
 void banner_print(const struct config *c, const char *config_file, const char *where,
