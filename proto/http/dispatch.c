@@ -5,6 +5,7 @@
 
 #include "auth/policy.h"
 #include "base/assert.h"
+#include "base/metrics.h"
 #include "proto/http/call.h"
 #include "proto/http/negotiate.h"
 #include "rt/clock.h"
@@ -49,16 +50,21 @@ bool call_identify(struct http_call *call)
     if (token.data == NULL) {
         const char *name = app->config->auth_anon_username;
         set_user(call, policy_user(call->policy, ior_slice_str(name)), name);
+        call->expires_s = UINT64_MAX;
         return true;
     }
-    const struct policy_user *u = NULL;
+    struct token_holder holder;
     uint64_t now_s = clock_wall_coarse_ms() / 1000;
     enum ior_err err =
-        token_cache_user(http_token_cache(app), &app->key, token, now_s, call->policy, &u);
-    if (err != IOR_OK) return false;
-    set_user(call, u, u->name);
+        token_cache_user(http_token_cache(app), &app->key, token, now_s, call->policy, &holder);
+    if (err != IOR_OK) {
+        metric_add(METRIC_tokens_refused, 1);
+        return false;
+    }
+    set_user(call, holder.user, holder.user->name);
     call->has_token = true;
-    call->credential = u->credential;
+    call->token = token;
+    call->expires_s = holder.expires_s;
     return true;
 }
 
@@ -72,6 +78,11 @@ static bool allowed(const struct http_call *call)
     struct ior_slice bucket = r->scope >= SCOPE_BUCKET ? call->bucket : none;
     struct ior_slice stream = r->scope >= SCOPE_STREAM ? call->stream : none;
     return policy_user_allows(call->policy, call->who, (enum perm)r->perm, bucket, stream);
+}
+
+bool call_may_go_on(struct http_call *call)
+{
+    return call_identify(call) && allowed(call);
 }
 
 /* Decode :b and :s into scratch. False: a name that cannot be. */

@@ -60,12 +60,17 @@ void token_cache_free(struct token_cache *c);
 IOR_MUST_CHECK enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k,
                                                struct ior_slice token, uint64_t now_s,
                                                struct token_claims *ret);
-/* Whose token it is, in this policy: verified as above, the user exists and the credential
- * is his. NOPERM else, NOMEM. Remembered beside the token while the policy is the same. */
+/* Whose token it is, and until when. */
+struct token_holder {
+    const struct policy_user *user;
+    uint64_t expires_s;
+};
+/* In this policy: verified as above, the user exists and the credential is his. NOPERM else,
+ * NOMEM. Remembered beside the token while the policy is the same. */
 IOR_MUST_CHECK enum ior_err token_cache_user(struct token_cache *c, const struct token_key *k,
                                              struct ior_slice token, uint64_t now_s,
                                              const struct policy *policy,
-                                             const struct policy_user **ret);
+                                             struct token_holder *ret);
 void token_cache_clear(struct token_cache *c);
 /* A secret for a first start: 32 random bytes as 64 hex digits. */
 void token_secret_make(char out[65]);

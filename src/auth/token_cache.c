@@ -196,7 +196,7 @@ enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k
 
 enum ior_err token_cache_user(struct token_cache *c, const struct token_key *k,
                               struct ior_slice token, uint64_t now_s, const struct policy *policy,
-                              const struct policy_user **ret)
+                              struct token_holder *ret)
 {
     struct slot *s = NULL;
     enum ior_err err = find_or_verify(c, k, token, now_s, &s);
@@ -210,6 +210,6 @@ enum ior_err token_cache_user(struct token_cache *c, const struct token_key *k,
         s->user = u;
         s->policy_mark = policy_mark(policy);
     }
-    *ret = s->user;
+    *ret = (struct token_holder){s->user, s->claims.expires_s};
     return IOR_OK;
 }

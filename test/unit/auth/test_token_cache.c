@@ -173,7 +173,7 @@ static void user_of_this_policy(void **state)
     struct token_cache *c = NULL;
     struct token_key k = key_of("0123456789abcdef");
     struct ior_buf t = {0};
-    const struct policy_user *u = NULL;
+    struct token_holder h;
     assert_int_equal(token_cache_new(&c), IOR_OK);
     make(&k, 7, 100, &t); /* user u7, credential 7 */
     struct policy *with = policy_with("user|u7", FACTS_USER("[]"));
@@ -182,16 +182,16 @@ static void user_of_this_policy(void **state)
     struct policy *changed =
         policy_with("user|u7", "{\"password\":\"" FACTS_HASH "\",\"credential\":8,\"groups\":[]}");
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with, &u), IOR_OK);
-        assert_ptr_equal(u, policy_user(with, IOR_SLICE("u7")));
-        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, without, &u),
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with, &h), IOR_OK);
+        assert_ptr_equal(h.user, policy_user(with, IOR_SLICE("u7")));
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, without, &h),
                          IOR_E_NOPERM);
-        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, changed, &u),
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, changed, &h),
                          IOR_E_NOPERM);
-        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with_again, &u), IOR_OK);
-        assert_ptr_equal(u, policy_user(with_again, IOR_SLICE("u7")));
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with_again, &h), IOR_OK);
+        assert_ptr_equal(h.user, policy_user(with_again, IOR_SLICE("u7")));
     }
-    assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW + 100, with, &u), IOR_E_NOPERM);
+    assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW + 100, with, &h), IOR_E_NOPERM);
     policy_unref(with);
     policy_unref(with_again);
     policy_unref(without);
