@@ -116,6 +116,9 @@
 #define FDS_RESERVED 1024
 /* A value that a fact may hold (users, grants): larger is refused. */
 #define FACT_BYTES_MAX (64u << 10)
+/* Groups that facts may name, whether they exist or not: a question about the groups of groups
+ * has a bit for each. More: the change is refused, a start with them too. */
+#define GROUP_IDS_MAX 8192
 /* A limit in a retention policy: the largest whole number that every reader of JSON keeps.
  * More: 400 invalid-field. */
 #define RETENTION_VALUE_MAX 9007199254740991
