@@ -296,6 +296,14 @@ enum ior_err token_verify(const struct token_key *k, struct ior_slice token, uin
     return err;
 }
 
+void token_id(struct ior_slice token, uint8_t ret[TOKEN_ID_BYTES])
+{
+    IOR_STATIC_ASSERT(TOKEN_ID_BYTES >= crypto_generichash_BYTES_MIN, "BLAKE2b gives no less");
+    int failed =
+        crypto_generichash(ret, TOKEN_ID_BYTES, token.data, token.size_bytes, NULL, 0);
+    IOR_ASSERT(failed == 0);
+}
+
 void token_secret_make(char out[65])
 {
     uint8_t secret[32];

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "auth/policy.h"
+#include "auth/revoked.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -65,12 +66,17 @@ struct token_holder {
     const struct policy_user *user;
     uint64_t expires_s;
 };
-/* In this policy: verified as above, the user exists and the credential is his. NOPERM else,
- * NOMEM. Remembered beside the token while the policy is the same. */
+/* Verified as above, the user exists in this policy, the token is not older than his credential,
+ * and it is not among the revoked ones (NULL: there are none). NOPERM else, NOMEM.
+ * Remembered beside the token while both objects are the same. */
 IOR_MUST_CHECK enum ior_err token_cache_user(struct token_cache *c, const struct token_key *k,
                                              struct ior_slice token, uint64_t now_s,
                                              const struct policy *policy,
+                                             const struct revoked *revoked,
                                              struct token_holder *ret);
 void token_cache_clear(struct token_cache *c);
+/* What a token is called among the revoked ones: BLAKE2b of its text, without a key, for it
+ * has to be the same at the next start and on every node. Who has it cannot make the token. */
+void token_id(struct ior_slice token, uint8_t ret[TOKEN_ID_BYTES]);
 /* A secret for a first start: 32 random bytes as 64 hex digits. */
 void token_secret_make(char out[65]);
