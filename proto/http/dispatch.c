@@ -55,8 +55,8 @@ bool call_identify(struct http_call *call)
     }
     struct token_holder holder;
     uint64_t now_s = clock_wall_coarse_ms() / 1000;
-    enum ior_err err =
-        token_cache_user(http_token_cache(app), &app->key, token, now_s, call->policy, NULL, &holder);
+    enum ior_err err = token_cache_user(http_token_cache(app), &app->key, token, now_s,
+                                        call->policy, meta_revoked(app->node->meta), &holder);
     if (err != IOR_OK) {
         metric_add(METRIC_tokens_refused, 1);
         return false;

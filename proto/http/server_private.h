@@ -23,7 +23,8 @@ struct http_waits {
     struct call_wait_link checks;
     uint64_t check_count;
     uint64_t round;       /* of checks: a new one begins when something has changed */
-    uint64_t policy_mark; /* as of the last tick, like the next */
+    uint64_t policy_mark; /* as of the last tick, like the next two */
+    uint64_t revoked_number;
     int64_t clock_ms;     /* of the wall clock when the other one is at 0 */
 };
 

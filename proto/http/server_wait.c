@@ -4,8 +4,8 @@
  * Else its function is called once: the time is up, the node stops, or the client is gone.
  * Deadlines lie in a wheel: a tick looks only at those of its 100 ms, and at those of a
  * later round.
- * Who asked for it is checked when the policy of this worker has changed, or the wall clock
- * has jumped: an eighth of them in each tick, so that a change costs no long turn.
+ * Who asked for it is checked when the policy or the revoked tokens of this worker have changed,
+ * or the wall clock has jumped: an eighth of them in each tick, so that no turn gets long.
  * h2o reads nothing while a request is being worked on, so it would not see the client
  * leave. The socket stays in the poll set with a callback that only looks: an end of the
  * connection ends the waiting; the answer that follows finds nobody, or a client that had
@@ -88,12 +88,15 @@ static void end_due_in_slot(struct call_wait_link *slot, uint64_t now_us, bool a
 static bool something_changed(struct http_worker *hw)
 {
     struct http_waits *ws = &hw->waits;
-    uint64_t mark = policy_mark(meta_policy(hw->server->app->node->meta));
+    const struct meta *meta = hw->server->app->node->meta;
+    uint64_t mark = policy_mark(meta_policy(meta));
+    uint64_t revoked = revoked_number(meta_revoked(meta));
     int64_t clock_ms = (int64_t)clock_wall_coarse_ms() - (int64_t)(clock_mono_coarse_us() / 1000);
     int64_t jump_ms = clock_ms - ws->clock_ms;
-    if (mark == ws->policy_mark && jump_ms < CLOCK_JUMP_MS && jump_ms > -CLOCK_JUMP_MS)
+    if (mark == ws->policy_mark && revoked == ws->revoked_number && jump_ms < CLOCK_JUMP_MS && jump_ms > -CLOCK_JUMP_MS)
         return false;
     ws->policy_mark = mark;
+    ws->revoked_number = revoked;
     ws->clock_ms = clock_ms;
     return true;
 }

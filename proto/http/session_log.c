@@ -26,3 +26,9 @@ void session_log_login(const struct http_call *call, const char *user, bool good
         LOG_INFO("auth", good ? "login" : "login refused", "user=%s from=%s%s", user, from, more);
     }
 }
+
+void session_log_end(const struct session_change *c)
+{
+    LOG_INFO("auth", c->ended_all ? "sessions ended" : "token revoked", "user=%.*s",
+             (int)c->name_bytes, (const char *)c->name);
+}

@@ -14,6 +14,7 @@
 #include "store/kv.h"
 
 struct checkpoint;
+struct session_sweep;
 struct sweep;
 
 struct node_params {
@@ -54,6 +55,7 @@ struct node {
     struct vnode *vnodes; /* ring_size of them */
     struct checkpoint *checkpoint;
     struct sweep *sweep;
+    struct session_sweep *session_sweep;
     struct stream_memory memory;
     _Atomic uint64_t inflight_bytes;
     struct dedupe_limits dedupe;
