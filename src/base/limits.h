@@ -25,8 +25,9 @@
 /* User name and password of a login. Longer: 401 after the usual time. */
 #define USERNAME_BYTES_MAX 255
 #define PASSWORD_BYTES_MAX 1024
-/* Verified tokens remembered per worker; the oldest slot is overwritten. */
-#define TOKEN_CACHE_SLOTS 1024
+/* Verified tokens remembered per worker, some 370 bytes each when they are used; the oldest slot of
+ * a bucket is overwritten. With 1024 of them a thousand clients pushed each other out. */
+#define TOKEN_CACHE_SLOTS 8192
 
 /* Messages waiting in one strand. More: BUSY (503). Completions are not counted. */
 #define STRAND_QUEUE_MAX 4096
