@@ -13,6 +13,11 @@
 #include "proto/http/session_log.h"
 #include "rt/clock.h"
 
+static void reply_no_user(struct http_call *call)
+{
+    call_reply_error(call, IOR_E_NOTFOUND, "There is no such user", NULL);
+}
+
 static void change_done(struct session_change *c)
 {
     struct http_call *call = call_redeem(c->user_ptr, c->user[0]);
@@ -21,7 +26,7 @@ static void change_done(struct session_change *c)
         session_log_end(c);
     }
     if (call != NULL && c->err == IOR_E_NOTFOUND) {
-        call_reply_error(call, c->err, "There is no such user", NULL);
+        reply_no_user(call);
     } else if (call != NULL && c->err != IOR_OK) {
         call_reply_error(call, c->err, NULL, NULL);
     } else if (call != NULL) {
@@ -71,11 +76,13 @@ void route_session_delete(struct http_call *call)
 void route_user_sessions_delete(struct http_call *call)
 {
     struct ior_slice none = {NULL, 0};
-    struct ior_slice user = call->bucket; /* the first parameter of the path */
+    struct ior_slice user = call->name;
     bool own = call->has_token && username_same(user, ior_slice_str(call->user));
     if (!own && !policy_user_allows(call->policy, call->who, PERM_ADMINUSERS, none, none)) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
-        return;
+    } else if (user.size_bytes == 0 || user.size_bytes > USERNAME_BYTES_MAX) {
+        reply_no_user(call);
+    } else {
+        change(call, user, NULL);
     }
-    change(call, user, NULL);
 }
