@@ -57,7 +57,8 @@ struct http_call {
     const struct policy *policy;   /* of this turn; not to be kept */
     const struct policy_user *who; /* in it; NULL: a user that does not exist */
     bool has_token;
-    uint64_t credential;
+    struct ior_slice token; /* as it came; lives as long as the call */
+    uint64_t expires_s;     /* Unix time; UINT64_MAX: without a token */
 
     /* While somebody else works for it. */
     uint64_t ticket;
@@ -70,6 +71,9 @@ struct http_call {
         uint64_t until_us;
         void (*end)(void *state, enum call_wait_end why); /* NULL: it does not */
         void *state;
+        void (*check)(void *state); /* NULL: it is not checked */
+        struct call_wait_link check_link;
+        uint64_t checked; /* the round of it */
     } wait;
 
     /* A streamed answer. */
@@ -97,6 +101,9 @@ bool call_peer(const struct http_call *call, struct ior_address *ret);
 const struct ior_address *call_client(struct http_call *call);
 /* Both the peer and the client are on this machine. */
 bool call_from_loopback(struct http_call *call);
+/* The address of the client, without a port; "unknown". */
+enum { CALL_PEER_BYTES = 64 };
+void call_peer_text(const struct http_call *call, char ret[CALL_PEER_BYTES]);
 
 /* ---- tickets ---- */
 /* 0: too many are out (HTTP_CALLS_MAX). with_deadline: after request.timeout the
@@ -112,9 +119,15 @@ struct http_call *call_redeem(struct http_app *app, uint64_t ticket);
  * another time and function. */
 void call_wait(struct http_call *call, uint64_t ms, bool look,
                void (*end)(void *state, enum call_wait_end why), void *state);
+/* After call_wait(): within a second after users, grants or revoked tokens have changed, or the
+ * clock has jumped, check(state) is called, again and again until the wait ends. It may
+ * answer the call. */
+void call_wait_check(struct http_call *call, void (*check)(void *state));
 /* dispatch.c: whose call is it, by the policy of this turn? False: the token is no good, or
  * no longer. */
 bool call_identify(struct http_call *call);
+/* The same for something that goes on: may he still what the route asks for? */
+bool call_may_go_on(struct http_call *call);
 
 /* ---- the answer: exactly one of these ---- */
 /* Before it: value is copied, name is a literal in lower case. */

@@ -7,6 +7,7 @@
 #include "auth/policy.h"
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/metrics.h"
 #include "proto/http/call.h"
 #include "proto/http/limited.h"
 #include "proto/http/negotiate.h"
@@ -58,16 +59,21 @@ bool call_identify(struct http_call *call)
             u = policy_user(call->policy, ior_slice_str(name));
         }
         set_user(call, u, name);
+        call->expires_s = UINT64_MAX;
         return true;
     }
-    const struct policy_user *u = NULL;
+    struct token_holder holder;
     uint64_t now_s = clock_wall_coarse_ms() / 1000;
-    enum ior_err err =
-        token_cache_user(http_token_cache(app), &app->key, token, now_s, call->policy, &u);
-    if (err != IOR_OK) return false;
-    set_user(call, u, u->name);
+    enum ior_err err = token_cache_user(http_token_cache(app), &app->key, token, now_s,
+                                        call->policy, meta_revoked(app->node->meta), &holder);
+    if (err != IOR_OK) {
+        metric_add(METRIC_tokens_refused, 1);
+        return false;
+    }
+    set_user(call, holder.user, holder.user->name);
     call->has_token = true;
-    call->credential = u->credential;
+    call->token = token;
+    call->expires_s = holder.expires_s;
     return true;
 }
 
@@ -81,6 +87,11 @@ static bool allowed(const struct http_call *call)
     struct ior_slice bucket = r->scope >= SCOPE_BUCKET ? call->bucket : none;
     struct ior_slice stream = r->scope >= SCOPE_STREAM ? call->stream : none;
     return policy_user_allows(call->policy, call->who, (enum perm)r->perm, bucket, stream);
+}
+
+bool call_may_go_on(struct http_call *call)
+{
+    return call_identify(call) && allowed(call);
 }
 
 /* One parameter, by the letter behind its colon, decoded into scratch. False: a name that cannot

@@ -11,6 +11,8 @@ void route_readyz(struct http_call *call);
 void route_metrics(struct http_call *call);
 void route_session_get(struct http_call *call);
 void route_session_post(struct http_call *call);
+void route_session_delete(struct http_call *call);
+void route_user_sessions_delete(struct http_call *call);
 void route_buckets(struct http_call *call);
 void route_streams(struct http_call *call);
 void route_stream_get(struct http_call *call);

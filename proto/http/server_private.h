@@ -25,6 +25,13 @@ struct ticket_slot {
 struct http_waits {
     struct call_wait_link slots[16];
     uint64_t done_slot; /* looked at up to here */
+    /* Those with call_wait_check(), the ones whose last check is oldest first. */
+    struct call_wait_link checks;
+    uint64_t check_count;
+    uint64_t round;       /* of checks: a new one begins when something has changed */
+    uint64_t policy_mark; /* as of the last tick, like the next two */
+    uint64_t revoked_number;
+    int64_t clock_ms;     /* of the wall clock when the other one is at 0 */
 };
 
 enum conn_stage {

@@ -1,8 +1,10 @@
 /* src/app/app.h - the program: verbs, exit codes, and one running node. */
 #pragma once
 
+#include "auth/token.h"
 #include "base/config.h"
 #include "base/err.h"
+#include "rt/disk.h"
 
 /* As in sysexits.h; README.rst lists them. */
 enum exit_code {
@@ -77,6 +79,11 @@ void startcheck_advise(const char *dir, enum ior_err err, const struct ior_why *
 void damage_begin(const char *dir, int start_fd);
 void damage_log_to(int fd); /* beside standard error */
 void damage_started(void);
+
+/* ---- secret.c: the keys of the session tokens ---- */
+/* INVAL, IO, ACCESS... with *why. Nothing of a key gets into it. */
+IOR_MUST_CHECK enum ior_err secret_load(const struct config *c, struct disk *disk,
+                                        struct token_key *ret, struct ior_why *why);
 
 /* ---- banner.c ---- */
 /* http, https: where it listens, NULL: not at all. */

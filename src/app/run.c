@@ -15,6 +15,7 @@
 
 #include "app/app.h"
 #include "app/doors.h"
+#include "auth/login.h"
 #include "auth/password.h"
 #include "base/assert.h"
 #include "base/log.h"
@@ -241,44 +242,26 @@ static void node_stop(struct run *r)
     node_close(r->node);
 }
 
-/* The configured secret, or the one in the data directory, made at first start. */
 static enum ior_err key_start(struct run *r)
 {
-    const struct config *c = r->config;
-    char secret[1024];
-    size_t n = strlen(c->auth_secret);
-    memcpy(secret, c->auth_secret, n);
-    if (n == 0) {
-        enum ior_err err = disk_read_file(r->disk, "secret", secret, sizeof secret, &n);
-        if (err == IOR_E_NOTFOUND) {
-            token_secret_make(secret);
-            n = 64;
-            err = disk_replace_file(r->disk, "secret", secret, n);
-        }
-        if (err != IOR_OK)
-            return ior_why_set(r->why, err, "cannot read or make the file `secret`: %s",
-                               ior_err_reason(err));
-    }
-    enum ior_err err = token_key_init(&r->app.key, c->auth_algorithm, ior_slice(secret, n), r->why);
-    explicit_bzero(secret, sizeof secret);
-    if (err == IOR_OK && n < 32)
-        LOG_WARNING("auth", "short secret", "auth.secret has %zu bytes; 32 or more are better", n);
-    return err;
+    return secret_load(r->config, r->disk, &r->app.key, r->why);
 }
 
 static enum ior_err crypto_start(struct run *r)
 {
     enum ior_err err = password_init();
     if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 19, &r->app.crypto);
+    if (err == IOR_OK) err = login_desk_new(r->app.crypto, 1, &r->app.logins);
     if (err != IOR_OK) return ior_why_set(r->why, err, "cannot start the crypto thread");
     return IOR_OK;
 }
 
 static void crypto_stop(struct run *r)
 {
+    login_desk_stop(r->app.logins);
     job_queue_stop(r->app.crypto);
-    /* Its last answers are on their way to the workers. */
-    each_worker(r, do_nothing);
+    /* Their last answers are on their way to the workers, and there to another turn. */
+    for (int i = 0; i < 2; i++) each_worker(r, do_nothing);
 }
 
 static enum ior_err http_start(struct run *r)
@@ -297,6 +280,7 @@ static enum ior_err http_start(struct run *r)
 static void http_stop(struct run *r)
 {
     http_server_free(r->http);
+    login_desk_free(r->app.logins);
     job_queue_free(r->app.crypto);
 }
 

@@ -41,6 +41,8 @@ static const struct config_rule rules[] = {
      "not a multiple of 4KB"},
     {offsetof(struct config, auth_secret), none_or_strong, "but at least 16",
      "too short for a key"},
+    {offsetof(struct config, auth_secret_previous), none_or_strong, "but at least 16",
+     "too short for a key"},
 };
 
 const struct config_rule *config_row_rule(const struct config_row *row)

@@ -25,8 +25,9 @@
 /* User name and password of a login. Longer: 401 after the usual time. */
 #define USERNAME_BYTES_MAX 255
 #define PASSWORD_BYTES_MAX 1024
-/* Verified tokens remembered per worker; the oldest slot is overwritten. */
-#define TOKEN_CACHE_SLOTS 1024
+/* Verified tokens remembered per worker, some 370 bytes each when they are used; the oldest slot of
+ * a bucket is overwritten. With 1024 of them a thousand clients pushed each other out. */
+#define TOKEN_CACHE_SLOTS 8192
 
 /* Messages waiting in one strand. More: BUSY (503). Completions are not counted. */
 #define STRAND_QUEUE_MAX 4096
@@ -37,6 +38,23 @@
 #define WORKERS_MAX 64
 /* Password checks waiting for the crypto thread. More: 503 with Retry-After. */
 #define CRYPTO_QUEUE_MAX 64
+/* Passwords that were right are remembered so long, and so many of them: what the crypto thread
+ * can check in that time (25 a second). More: the oldest of a bucket is checked again. */
+#define LOGIN_CACHE_MS 600000
+#define LOGIN_CACHE_SLOTS 16384
+/* Logins answered at once, and then a second: more wait for their turn, so that a storm of
+ * logins leaves the workers to those who write. More that wait: 503 with Retry-After. */
+#define LOGIN_ANSWERS_BURST 100
+#define LOGIN_ANSWERS_PER_S 1000
+#define LOGIN_ANSWERS_WAITING 8192
+/* The JSON of a login: name and password with every byte escaped, and some more. Longer: 413. */
+#define LOGIN_JSON_BYTES_MAX 16384
+/* Tokens that were taken back one by one and are not over yet: 120 bytes of memory each. More of one
+ * user, or in all: his logout ends all of his tokens, which takes no room. */
+#define REVOKED_USER_MAX 1000
+#define REVOKED_MAX 50000
+/* Lines about logins in the log, a second of each kind; the others are counted. */
+#define LOGIN_LOG_LINES_PER_S 20
 
 /* Journal: a batch is at most this, or one larger record alone. */
 #define JOURNAL_BATCH_BYTES_MAX (4u << 20)

@@ -19,6 +19,7 @@
 #include "core/checkpoint.h"
 #include "core/iorio.h"
 #include "core/quota.h"
+#include "core/session_change.h"
 #include "core/sweep.h"
 
 enum { NODE_MAGIC = 0x6e6f6465, NODE_ROUND_TICKS = 32 };
@@ -43,6 +44,7 @@ void node_tick(struct node *n)
     node_cutoff_tick(n);
     sweep_tick(n->sweep);
     quotas_tick(n->quotas);
+    session_sweep_tick(n->session_sweep);
     for (uint32_t i = 0; i < count; i++) {
         vnode_tick(&n->vnodes[n->tick_at]);
         n->tick_at = (n->tick_at + 1) % n->params.ring_size;
@@ -269,6 +271,7 @@ static enum ior_err make_parts(struct node *n, struct ior_why *why)
     err = checkpoint_new(n, &n->checkpoint);
     if (err == IOR_OK) err = sweep_new(n, &n->sweep);
     if (err == IOR_OK) err = quotas_new(n, p->bucket_streams_max, p->bucket_bytes_max, &n->quotas);
+    if (err == IOR_OK) err = session_sweep_new(n, &n->session_sweep);
     return err == IOR_OK ? err : ior_why_set(why, err, "out of memory");
 }
 
@@ -325,6 +328,7 @@ void node_close(struct node *n)
     IOR_CHECK_MAGIC(n, NODE_MAGIC);
     IOR_ASSERT(atomic_load(&n->surveys) == 0);
     sweep_free(n->sweep);
+    session_sweep_free(n->session_sweep);
     checkpoint_free(n->checkpoint);
     for (uint32_t i = 0; n->vnodes != NULL && i < n->params.ring_size; i++)
         vnode_done(&n->vnodes[i]);

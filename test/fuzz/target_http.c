@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "auth/login.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "proto/http/server.h"
@@ -160,6 +161,7 @@ static void open_server(void)
     app.worker_count = 1;
     enum ior_err err = token_key_init(&app.key, "hs256", IOR_SLICE("0123456789abcdef"), &why);
     if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 0, &app.crypto);
+    if (err == IOR_OK) err = login_desk_new(app.crypto, 1, &app.logins);
     if (err == IOR_OK) err = http_server_new(&app, &loop, workers, &server, &why);
     if (err == IOR_OK) err = http_server_listen(server, HTTP_DOOR_PLAIN, "127.0.0.1", 0, &why);
     if (err != IOR_OK) IOR_WRONG(why.text);
