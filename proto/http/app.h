@@ -9,7 +9,9 @@
 struct http_worker;
 
 struct http_app {
-    const struct config *config;
+    /* Changes when it is read again (src/app/reload.c). What it points to never changes, and stays
+     * until every worker has begun another turn: do not keep a pointer into it. */
+    const struct config *_Atomic config;
     struct node *node;
     struct token_key key;
     struct job_queue *crypto;     /* password checks */

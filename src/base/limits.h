@@ -108,6 +108,9 @@
 #define RETENTION_VALUE_MAX 9007199254740991
 /* The JSON of a retention policy. Longer: 413. */
 #define RETENTION_JSON_BYTES_MAX 4096
+/* Buckets that have counters of their own in the metrics; the others are counted together, as
+ * `other`. Bounds the labels of Prometheus: whoever may append can make buckets. */
+#define METRIC_BUCKETS_MAX 100
 /* Retention policies of buckets and streams together: some 300 bytes of memory each. More: 507.
  * Changes that are under way are not counted. */
 #define RETENTION_POLICIES_MAX 200000

@@ -54,6 +54,7 @@ struct append {
     uint64_t own_bytes;      /* private: payload of its own events that stay */
     unsigned evict_loads;    /* private */
     bool is_new;             /* private: the stream begins with it */
+    uint64_t start_us;       /* private */
 
     uint32_t count;                    /* events */
     enum append_expect expect;         /* in */

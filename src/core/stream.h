@@ -76,6 +76,7 @@ struct bucket {
     size_t room; /* for all of `uses`, so that a commit cannot fail */
     size_t uses; /* streams, uncommitted ones too */
     size_t live; /* committed and not deleted */
+    unsigned metric_slot; /* metric_bucket_slot(); 0: not asked for yet */
     uint8_t name_bytes;
     uint8_t name[];
 };
