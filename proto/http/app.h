@@ -7,6 +7,10 @@
 #include "rt/job.h"
 
 struct http_worker;
+struct request_log;
+
+/* The handlers below /x/. */
+enum extension_id { EXTENSION_ECHO, EXTENSION_COUNT };
 
 struct http_app {
     /* Changes when it is read again (src/app/reload.c). What it points to never changes, and stays
@@ -15,11 +19,22 @@ struct http_app {
     struct node *node;
     struct token_key key;
     struct job_queue *crypto;     /* password checks */
+    struct request_log *request_log;
+    void *extensions[EXTENSION_COUNT]; /* their settings (extension.h) */
     struct http_worker **workers; /* by worker id */
     unsigned worker_count;
+    uint64_t started_ms; /* Unix time, and likewise by the clock that never goes back */
+    uint64_t started_mono_us;
+    uint64_t connections_max;
     _Atomic bool ready;
     _Atomic bool stopping;
 };
 
+/* What one worker of the server has now, and had since the start. Any thread. */
+struct http_worker_counts {
+    uint64_t connections;
+    uint64_t requests;
+};
+struct http_worker_counts http_worker_counts(const struct http_app *app, unsigned worker);
 /* This worker's cache of verified tokens. */
 struct token_cache *http_token_cache(struct http_app *app);

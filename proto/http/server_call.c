@@ -178,6 +178,7 @@ static void on_dispose(void *p)
     if (conn != NULL) conn->calls--;
     unpark(conn);
     http_wait_gone(call);
+    http_log_call(call);
     if (!call->answered) metric_add(METRIC_http_clients_gone, 1);
     give_ticket_back(hw, call);
     if (call->stream_free != NULL) call->stream_free(call->stream_state);
@@ -197,8 +198,12 @@ int http_on_req(h2o_handler_t *self, h2o_req_t *req)
     struct http_conn *conn = http_conn_of(call);
     if (conn != NULL) conn->calls++;
     metric_add(METRIC_http_requests, 1);
+    http_count(&http_worker_of(call)->request_count, 1);
     struct ior_slice method = ior_slice(req->method.base, req->method.len);
     struct ior_slice target = ior_slice(req->path.base, req->path.len);
+    call->begin_us = clock_turn_us();
+    call->method = method;
+    call->target = target;
     call->is_head = ior_slice_eq(method, IOR_SLICE("HEAD"));
     uint8_t *scratch = h2o_mem_alloc_pool(&req->pool, target.size_bytes + 1);
     struct query_param *params = NULL;
@@ -221,6 +226,21 @@ struct ior_slice call_header(const struct http_call *call, const char *name)
     if (at < 0) return (struct ior_slice){NULL, 0};
     h2o_iovec_t v = req->headers.entries[at].value;
     return ior_slice(v.base == NULL ? "" : v.base, v.len);
+}
+
+bool call_header_at(const struct http_call *call, size_t i, struct ior_slice *ret_name,
+                    struct ior_slice *ret_value)
+{
+    const h2o_req_t *req = req_of(call);
+    if (i > req->headers.size) return false;
+    h2o_iovec_t value = i == 0 ? req->authority : req->headers.entries[i - 1].value;
+    *ret_name = IOR_SLICE("host");
+    if (i > 0) {
+        const h2o_iovec_t *name = req->headers.entries[i - 1].name;
+        *ret_name = ior_slice(name->base, name->len);
+    }
+    *ret_value = ior_slice(value.base == NULL ? "" : value.base, value.len);
+    return true;
 }
 
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret)
@@ -312,6 +332,7 @@ static void begin(struct http_call *call, int status, const char *type, size_t l
     call->answered = true;
     give_ticket_back(http_worker_of(call), call);
     http_wait_leave(call);
+    metric_observe_us(route_histogram(call->route), clock_turn_look_us() - call->begin_us);
     if (status >= 500) metric_add(METRIC_http_errors_5xx, 1);
     if (status >= 400 && status < 500) metric_add(METRIC_http_errors_4xx, 1);
     req->res.status = status;
@@ -340,6 +361,12 @@ void call_reply_empty(struct http_call *call, int status)
 {
     begin(call, status, NULL, 0);
     send_whole(call, NULL, 0);
+}
+
+void call_reply_static(struct http_call *call, int status, const char *type, struct ior_slice text)
+{
+    begin(call, status, type, text.size_bytes);
+    send_whole(call, text.data, text.size_bytes);
 }
 
 void call_reply_text(struct http_call *call, int status, const char *type, struct ior_slice text)

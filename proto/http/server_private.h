@@ -1,4 +1,4 @@
-/* proto/http/server_private.h - shared by server.c and server_call.c only. */
+/* proto/http/server_private.h - shared by server.c and server_*.c only. */
 #pragma once
 
 #include <h2o.h>
@@ -44,6 +44,8 @@ struct http_worker {
     bool accept_paused;
     bool stopping;
     struct http_conn *conns;
+    _Atomic uint64_t conn_count; /* this and the next: one writer, its own thread */
+    _Atomic uint64_t request_count;
     struct token_cache *tokens;
     struct ticket_slot *slots;
     uint32_t slot_count;
@@ -66,9 +68,19 @@ struct iorio_handler {
     struct http_server *server;
 };
 
+static inline void http_count(_Atomic uint64_t *at, int64_t n)
+{
+    uint64_t v = atomic_load_explicit(at, memory_order_relaxed);
+    atomic_store_explicit(at, v + (uint64_t)n, memory_order_relaxed);
+}
 /* server_call.c */
 struct http_worker *http_worker_of(const struct http_call *call);
 struct http_conn *http_conn_of(const struct http_call *call); /* NULL: there is none */
+/* server_cors.c: the answers of this path get the headers of CORS. */
+void http_cors_filter(struct http_app *app, h2o_pathconf_t *path);
+/* server_log.c: a call that goes, into the request log; what this path refuses, likewise. */
+void http_log_call(struct http_call *call);
+void http_log_refusals(struct http_app *app, h2o_pathconf_t *path);
 /* server_wait.c */
 void http_waits_init(struct http_waits *ws);
 void http_waits_tick(struct http_worker *hw);
