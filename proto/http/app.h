@@ -18,10 +18,10 @@ struct http_app {
     const struct config *_Atomic config;
     struct node *node;
     struct token_key key;
-    struct job_queue *crypto;     /* password checks */
+    struct job_queue *crypto; /* password checks */
     struct request_log *request_log;
     void *extensions[EXTENSION_COUNT]; /* their settings (extension.h) */
-    struct http_worker **workers; /* by worker id */
+    struct http_worker **workers;      /* by worker id */
     unsigned worker_count;
     uint64_t started_ms; /* Unix time, and likewise by the clock that never goes back */
     uint64_t started_mono_us;

@@ -43,7 +43,8 @@ static enum ior_err parse(struct ior_slice text, json_t **ret, struct ior_why *w
     if (ior_json_check(text, JSON_DEPTH_MAX, &at) != IOR_OK) {
         unsigned line = 1;
         for (size_t i = 0; i < at; i++) line += text.data[i] == '\n';
-        return ior_why_set(why, IOR_E_INVAL, "no JSON: line %u, byte %zu of the file", line, at + 1);
+        return ior_why_set(why, IOR_E_INVAL, "no JSON: line %u, byte %zu of the file", line,
+                           at + 1);
     }
     *ret = json_loadb((const char *)text.data, text.size_bytes, JSON_REJECT_DUPLICATES, &e);
     if (*ret == NULL) return ior_why_set(why, IOR_E_INVAL, "line %d: %s", e.line, e.text);
@@ -76,8 +77,8 @@ enum ior_err extensions_load(const struct config *c, void *ret[EXTENSION_COUNT],
         const struct extension *x = &extensions[i];
         const char *path = (const char *)c + x->path_offset;
         struct ior_why what = {""};
-        enum ior_err err = path[0] == 0 ? x->configure(NULL, &ret[i], &what)
-                                        : load_one(x, path, &ret[i], &what);
+        enum ior_err err =
+            path[0] == 0 ? x->configure(NULL, &ret[i], &what) : load_one(x, path, &ret[i], &what);
         if (err == IOR_OK) continue;
         extensions_free(ret);
         return ior_why_set(why, err, "extension.config.%s = %.300s: %.180s", x->name, path,

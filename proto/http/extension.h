@@ -1,7 +1,7 @@
 /* proto/http/extension.h - handlers below /x/, each with settings of its own in a JSON file.
- * To add one: its id in app.h, a row in extension.c, a key extension.config.NAME in config/keys.def,
- * a row ANY of its path and a star in routes.def, with its function.
- * Thread: the settings are made before the workers run and do not change. */
+ * To add one: its id in app.h, a row in extension.c, a key extension.config.NAME in
+ * config/keys.def, a row ANY of its path and a star in routes.def, with its function. Thread: the
+ * settings are made before the workers run and do not change. */
 #pragma once
 
 #include <jansson.h>

@@ -1,6 +1,6 @@
-/* proto/http/extension_echo.c - /x/echo: what was asked, as JSON: for trying out clients, proxies and
- * tokens. Nothing is stored.
- * Anybody may ask (a token that is sent must be a good one), unless its settings say
+/* proto/http/extension_echo.c - /x/echo: what was asked, as JSON: for trying out clients, proxies
+ * and tokens. Nothing is stored. Anybody may ask (a token that is sent must be a good one), unless
+ * its settings say
  * `"require_user": true`: then whoever has no token gets 401. What could be a secret is left
  * out: headers with tokens and cookies, those of `"hide_headers"`, and jwt= of the query.
  * Thread: the worker of the connection. */
@@ -37,7 +37,8 @@ static enum ior_err take_hidden(struct echo *e, const json_t *list, struct ior_w
     json_t *name;
     if (!json_is_array(list))
         return ior_why_set(why, IOR_E_INVAL, "hide_headers must be a list of header names");
-    json_array_foreach (list, i, name) {
+    json_array_foreach(list, i, name)
+    {
         if (!json_is_string(name) || json_string_length(name) == 0 ||
             strchr(json_string_value(name), '\n') != NULL)
             return ior_why_set(why, IOR_E_INVAL, "hide_headers must be a list of header names");
@@ -53,7 +54,8 @@ static enum ior_err take_settings(struct echo *e, const json_t *settings, struct
     json_t *value;
     enum ior_err err = IOR_OK;
     /* jansson's iterator wants to be able to write. */
-    json_object_foreach ((json_t *)(uintptr_t)settings, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)settings, key, value)
+    {
         if (strcmp(key, "require_user") == 0) {
             if (!json_is_boolean(value))
                 return ior_why_set(why, IOR_E_INVAL, "require_user must be true or false");

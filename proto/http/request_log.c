@@ -191,8 +191,8 @@ enum ior_err request_log_new(unsigned worker_count, struct request_log **ret)
     memset(log, 0, bytes);
     log->own_fd = -1;
     log->worker_count = worker_count;
-    enum ior_err err =
-        job_queue_new("request log", 1, (size_t)worker_count * REQUEST_LOG_PIECES_MAX, 0, &log->jobs);
+    enum ior_err err = job_queue_new("request log", 1,
+                                     (size_t)worker_count * REQUEST_LOG_PIECES_MAX, 0, &log->jobs);
     if (err != IOR_OK) {
         free(log);
         return err;

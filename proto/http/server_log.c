@@ -1,6 +1,6 @@
-/* proto/http/server_log.c - a request that is over, as a line of the request log. Thread: the worker
- * of the connection. A call is logged when it goes; what h2o refused before there was a call, by
- * h2o's own hook on the path of refusals, where the user is not known. */
+/* proto/http/server_log.c - a request that is over, as a line of the request log. Thread: the
+ * worker of the connection. A call is logged when it goes; what h2o refused before there was a
+ * call, by h2o's own hook on the path of refusals, where the user is not known. */
 #include <arpa/inet.h>
 
 #include "proto/http/request_log.h"

@@ -1,6 +1,7 @@
-/* proto/http/stats.c - GET /stats: what the node is doing, for people and for the web console: who it
- * is, what it holds of its budgets, and everything that /metrics has. docs/api.rst has each member.
- * Thread: the worker of the call; numbers of other threads are read as they are at this moment. */
+/* proto/http/stats.c - GET /stats: what the node is doing, for people and for the web console: who
+ * it is, what it holds of its budgets, and everything that /metrics has. docs/api.rst has each
+ * member. Thread: the worker of the call; numbers of other threads are read as they are at this
+ * moment. */
 #include <stdio.h>
 #include <unistd.h>
 

@@ -63,7 +63,8 @@ static void check_memory(const struct check *k)
     if (c->memory_inflight < c->http_body_max)
         say(k, "memory.inflight", "it is less than http.body.max: large bodies go one at a time");
     if (c->channel_max_items_size > c->memory_history)
-        say(k, "channel.max_items_size", "it is more than memory.history, which is for all streams");
+        say(k, "channel.max_items_size",
+            "it is more than memory.history, which is for all streams");
 }
 
 static void check_store(const struct check *k)

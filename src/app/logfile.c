@@ -25,8 +25,8 @@ void logfile_path(const struct config *c, bool foreground, char *path, size_t ro
 
 static enum ior_err fail(struct ior_why *why, const char *path)
 {
-    return ior_why_set(why, ior_err_from_errno(errno), "cannot open the log %.300s (key log.file): %s",
-                       path, strerror(errno));
+    return ior_why_set(why, ior_err_from_errno(errno),
+                       "cannot open the log %.300s (key log.file): %s", path, strerror(errno));
 }
 
 enum ior_err logfile_open(const struct config *c, bool foreground, struct ior_why *why)

@@ -23,8 +23,7 @@ static enum ior_err renew_log(struct reload *r, const struct config *c, struct i
     return logfile_open(c, r->options->foreground, why);
 }
 
-static enum ior_err renew_request_log(struct reload *r, const struct config *c,
-                                      struct ior_why *why)
+static enum ior_err renew_request_log(struct reload *r, const struct config *c, struct ior_why *why)
 {
     return request_log_open(r->app->request_log, c, why);
 }
@@ -91,7 +90,8 @@ static struct config *read_again(const struct reload *r)
         config_live_merge(now, fresh, merged, tell_changed, NULL);
         confcheck_warn(merged, tell_warning, NULL);
     } else {
-        LOG_ERROR("config", "not reloaded", "%s", why.text[0] != 0 ? why.text : ior_err_reason(err));
+        LOG_ERROR("config", "not reloaded", "%s",
+                  why.text[0] != 0 ? why.text : ior_err_reason(err));
         free(merged);
         merged = NULL;
     }

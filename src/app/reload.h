@@ -31,7 +31,7 @@ void reload_done(struct reload *r);
 struct reload_signals {
     sigset_t set;
     int terminal; /* descriptor of the terminal, while there is one; -1: there was none */
-    bool keep;    /* SIGHUP was ignored from the start (nohup): the end of the terminal is nothing */
+    bool keep; /* SIGHUP was ignored from the start (nohup): the end of the terminal is nothing */
 };
 void reload_block_signals(struct reload_signals *s);
 /* Waits for the signal that ends the node; until then SIGHUP reloads. */

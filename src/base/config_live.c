@@ -26,8 +26,8 @@ static size_t field_bytes(const struct config_row *row)
 }
 
 size_t config_live_merge(const struct config *running, const struct config *fresh,
-                         struct config *ret,
-                         void (*changed)(void *ctx, const char *key, bool live), void *ctx)
+                         struct config *ret, void (*changed)(void *ctx, const char *key, bool live),
+                         void *ctx)
 {
     size_t count = 0;
     memcpy(ret, running, sizeof *ret);

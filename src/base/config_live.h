@@ -7,5 +7,5 @@
 /* ret: what runs, with the live keys of `fresh`. changed() is called for each key that differs,
  * in the order of the table; live false: it needs a restart. How many live ones differ. */
 size_t config_live_merge(const struct config *running, const struct config *fresh,
-                         struct config *ret,
-                         void (*changed)(void *ctx, const char *key, bool live), void *ctx);
+                         struct config *ret, void (*changed)(void *ctx, const char *key, bool live),
+                         void *ctx);

@@ -46,15 +46,13 @@ static const struct config_rule rules[] = {
      "not a multiple of 4KB"},
     {offsetof(struct config, auth_secret), none_or_strong, "but at least 16",
      "too short for a key"},
-    {offsetof(struct config, metrics_interval), none_or_a_second, "0s or at least 1s",
-     "too short"},
+    {offsetof(struct config, metrics_interval), none_or_a_second, "0s or at least 1s", "too short"},
 };
 
 static const struct config_text_rule text_rules[] = {
     {offsetof(struct config, http_cors_origins), weblist_origins_problem,
      "* or a list of origins, https://host or https://host:port"},
-    {offsetof(struct config, http_cors_headers), weblist_headers_problem,
-     "a list of header names"},
+    {offsetof(struct config, http_cors_headers), weblist_headers_problem, "a list of header names"},
 };
 
 const struct config_rule *config_row_rule(const struct config_row *row)
@@ -264,8 +262,7 @@ static void print_row(FILE *out, const struct config_row *row)
     print_comment(out, text);
     const struct config_allowed allowed = config_row_allowed(row);
     snprintf(text, sizeof text, "Allowed: %s. Default: %s.%s", allowed.text,
-             row->def[0] == 0 ? "empty" : row->def,
-             when_texts[row->when]);
+             row->def[0] == 0 ? "empty" : row->def, when_texts[row->when]);
     print_comment(out, text);
     fprintf(out, "%s =%s%s\n", row->key, row->def[0] == 0 ? "" : " ", row->def);
 }

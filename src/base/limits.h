@@ -101,7 +101,8 @@
 
 /* Requests in flight on one worker: tickets. More: 503. */
 #define HTTP_CALLS_MAX 65536
-/* The JSON file of an extension handler (extension.config.NAME). Larger: the node does not start. */
+/* The JSON file of an extension handler (extension.config.NAME). Larger: the node does not start.
+ */
 #define EXTENSION_CONFIG_BYTES_MAX (64u << 10)
 /* The request log: a path is shown up to this; lines wait in pieces of this size, so many for each
  * worker. More: requests are left out and counted. */

@@ -24,7 +24,7 @@ static const enum metric_kind kinds[METRIC_COUNT] = {
 };
 
 static const uint32_t step_ends_us[HISTOGRAM_STEPS] = {
-    50,    100,   200,    500,    1000,   2000,    5000,    10000,   20000,
+    50,    100,    200,    500,    1000,    2000,    5000,    10000,    20000,
     50000, 100000, 200000, 500000, 1000000, 2000000, 5000000, 10000000,
 };
 
@@ -191,7 +191,8 @@ bool metric_bucket_at(unsigned slot, struct ior_slice *ret_name,
                       uint64_t ret_values[BUCKET_METRIC_COUNT])
 {
     if (slot < SLOT_OTHER || slot > SLOTS) return false;
-    struct bucket_label *l = slot == SLOT_OTHER ? NULL : atomic_load(&labels[slot - SLOT_OTHER - 1]);
+    struct bucket_label *l =
+        slot == SLOT_OTHER ? NULL : atomic_load(&labels[slot - SLOT_OTHER - 1]);
     if (l == NULL && slot != SLOT_OTHER) return false;
     *ret_name = l == NULL ? IOR_SLICE("other") : name_of(l);
     for (unsigned m = 0; m < BUCKET_METRIC_COUNT; m++) {

@@ -175,8 +175,9 @@ static void add_durations(struct ior_buf *out, enum histogram i)
     struct histogram_sum h;
     const char *comma = "";
     metric_histogram(i, &h);
-    ior_buf_addf(out, "{\"count\":%llu,\"sum_us\":%llu,\"p50_us\":%llu,\"p90_us\":%llu,"
-                      "\"p99_us\":%llu,\"steps\":{",
+    ior_buf_addf(out,
+                 "{\"count\":%llu,\"sum_us\":%llu,\"p50_us\":%llu,\"p90_us\":%llu,"
+                 "\"p99_us\":%llu,\"steps\":{",
                  (unsigned long long)h.count, (unsigned long long)h.sum_us,
                  (unsigned long long)histogram_guess_us(&h, 500),
                  (unsigned long long)histogram_guess_us(&h, 900),

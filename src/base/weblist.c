@@ -45,10 +45,9 @@ static bool same(struct ior_slice a, struct ior_slice b)
 static size_t scheme_bytes(struct ior_slice s)
 {
     size_t n = 0;
-    while (n < s.size_bytes && (is_alpha(s.data[n]) || (n > 0 && (is_digit(s.data[n]) ||
-                                                                  s.data[n] == '+' ||
-                                                                  s.data[n] == '-' ||
-                                                                  s.data[n] == '.'))))
+    while (n < s.size_bytes &&
+           (is_alpha(s.data[n]) || (n > 0 && (is_digit(s.data[n]) || s.data[n] == '+' ||
+                                              s.data[n] == '-' || s.data[n] == '.'))))
         n++;
     return n;
 }

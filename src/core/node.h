@@ -57,7 +57,7 @@ struct node {
     struct stream_memory memory;
     _Atomic uint64_t inflight_bytes;
     struct dedupe_limits dedupe;
-    uint32_t tick_at;             /* the vnode whose turn it is */
+    uint32_t tick_at;                      /* the vnode whose turn it is */
     _Atomic uint64_t eviction_interval_ms; /* between two sweeps */
     uint64_t first_segment;       /* at the start: the catalog needs the journal from here on */
     _Atomic uint64_t watch_count; /* submitted and not answered */

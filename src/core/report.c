@@ -13,9 +13,9 @@
 struct report {
     struct node *node;
     uint64_t start_us;
-    uint64_t last_us;             /* of the last event, or the start */
-    bool bad_name;                /* it was logged */
-    bool has_policy;              /* it was looked at in this process */
+    uint64_t last_us; /* of the last event, or the start */
+    bool bad_name;    /* it was logged */
+    bool has_policy;  /* it was looked at in this process */
     bool stopped;
     _Atomic unsigned under_way; /* appends and changes of policies */
 };
@@ -138,7 +138,8 @@ static void make_event(struct report *r, const struct config *c)
 void report_tick(struct report *r, const struct config *c)
 {
     uint64_t now_us = clock_mono_us();
-    if (c->metrics_interval == 0) r->last_us = now_us; /* switched on: the first an interval later */
+    if (c->metrics_interval == 0)
+        r->last_us = now_us; /* switched on: the first an interval later */
     if (r->stopped || c->metrics_interval == 0) return;
     if (now_us - r->last_us < c->metrics_interval * 1000) return;
     r->last_us = now_us;

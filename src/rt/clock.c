@@ -6,7 +6,7 @@
 #include <time.h>
 
 static const struct clock_source *simulated;
-static _Thread_local bool turns;           /* this thread forgets */
+static _Thread_local bool turns;            /* this thread forgets */
 static _Thread_local uint64_t turn_seen_us; /* 0: forgotten */
 
 static uint64_t read_clock(clockid_t id, uint64_t per_second)

@@ -1,4 +1,5 @@
-/* test/unit/base/test_config_live.c - a configuration that is read again: what may be taken over. */
+/* test/unit/base/test_config_live.c - a configuration that is read again: what may be taken over.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,12 +59,12 @@ static void live_keys_are_taken_over(void **state)
     (void)state;
     struct config c;
     struct seen seen;
-    const size_t count = merge(
-        "http.cors.origins = https://a.very.long.name.example.com\nhttp.port = 1\n",
-        "http.cors.origins = http://b\nhttp.cors.enabled = yes\nhttp.port = 2\n"
-        "streams.read.max = 5\nrequest_log = json\nlog.file = x.log\nmemory.tail = 1GB\n"
-        "auth.admin.password = other\nhttp.cors.maxage = 5m\nnodename = n\n",
-        &c, &seen);
+    const size_t count =
+        merge("http.cors.origins = https://a.very.long.name.example.com\nhttp.port = 1\n",
+              "http.cors.origins = http://b\nhttp.cors.enabled = yes\nhttp.port = 2\n"
+              "streams.read.max = 5\nrequest_log = json\nlog.file = x.log\nmemory.tail = 1GB\n"
+              "auth.admin.password = other\nhttp.cors.maxage = 5m\nnodename = n\n",
+              &c, &seen);
     assert_int_equal(count, 6);
     assert_string_equal(seen.text,
                         "!nodename !http.port http.cors.enabled http.cors.origins "
@@ -88,7 +89,8 @@ static void and_back_again(void **state)
     struct config first, then, back;
     struct seen seen = {""};
     parse(&first, "");
-    parse(&then, "http.cors.origins = https://a.example.com http://b.example.com\nlog.level = error\n");
+    parse(&then,
+          "http.cors.origins = https://a.example.com http://b.example.com\nlog.level = error\n");
     assert_int_equal(config_live_merge(&first, &then, &back, note, &seen), 2);
     assert_memory_equal(&back, &then, sizeof back);
     assert_int_equal(config_live_merge(&then, &first, &back, note, &seen), 2);

@@ -209,7 +209,8 @@ static struct histogram_sum since(const struct histogram_sum *before, enum histo
 static void *observe_some(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < ROUNDS; i++) metric_observe_us(HISTOGRAM_http_list, (uint64_t)(i % 3) * 100);
+    for (int i = 0; i < ROUNDS; i++)
+        metric_observe_us(HISTOGRAM_http_list, (uint64_t)(i % 3) * 100);
     return NULL;
 }
 

@@ -1,4 +1,5 @@
-/* test/unit/base/test_weblist.c - lists of origins and header names, as the configuration has them. */
+/* test/unit/base/test_weblist.c - lists of origins and header names, as the configuration has them.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -98,7 +99,8 @@ static void bad_origins_are_explained(void **state)
         if (problem == NULL) fail_msg("taken: %s", cases[i].list);
         if (strstr(problem, cases[i].word) == NULL) fail_msg("%s: %s", cases[i].list, problem);
     }
-    assert_null(weblist_origins_problem(IOR_SLICE("http://a:443 https://a:80 ftp://a_b.c-d:65535")));
+    assert_null(
+        weblist_origins_problem(IOR_SLICE("http://a:443 https://a:80 ftp://a_b.c-d:65535")));
 }
 
 /* What: header names are tokens; they are added one by one. */
