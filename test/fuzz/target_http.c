@@ -152,6 +152,9 @@ static void open_server(void)
     struct ior_why why;
     char where[128];
     config_set_defaults(&config, "/tmp");
+    config.http_cors_enabled = true; /* and the lines of the request log are made, too */
+    snprintf(config.request_log, sizeof config.request_log, "json");
+    snprintf(config.request_log_file, sizeof config.request_log_file, "/dev/null");
     app.config = &config;
     app.worker_count = 1;
     enum ior_err err = token_key_init(&app.key, "hs256", IOR_SLICE("0123456789abcdef"), &why);
