@@ -43,6 +43,7 @@ struct http_call {
     struct ior_slice id; /* raw */
     struct query_param *query;
     size_t query_count;
+    bool query_cut; /* a parameter was broken or one too many, and is left out */
     struct ior_slice body;
     enum body_type body_type;
     enum answer_type answer; /* of a route AS_JSON or AS_EVENTS */
@@ -80,6 +81,8 @@ struct ior_slice call_header(const struct http_call *call, const char *name);
  * first. False: there are no more. */
 bool call_header_at(const struct http_call *call, size_t i, struct ior_slice *ret_name,
                     struct ior_slice *ret_value);
+/* Is it there more than once? */
+bool call_header_repeated(const struct http_call *call, const char *name);
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret);
 bool call_from_loopback(const struct http_call *call);
 

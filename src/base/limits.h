@@ -78,8 +78,9 @@
 /* A stream that nobody used for so long leaves memory; the catalog has it. */
 #define STREAM_IDLE_MS 60000
 
-/* Entries and bytes handed to a reader in one visit of the vnode. */
-#define READ_VISIT_ENTRIES 256
+/* Entries and bytes handed to a reader in one visit of the vnode: a long answer of small events
+ * goes through two threads a visit, so 1,024 gave twice the events a second of 256. */
+#define READ_VISIT_ENTRIES 1024
 #define READ_VISIT_BYTES (1u << 20)
 /* Names in one page of a listing, and looked at in one visit of a vnode. */
 #define LIST_NAMES_MAX 100000

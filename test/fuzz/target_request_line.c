@@ -21,7 +21,8 @@ static void check_no_token(struct ior_slice shown)
         ior_slice(mark + 1, shown.size_bytes - (size_t)(mark - shown.data) - 1);
     uint8_t *scratch = malloc(query.size_bytes + 1);
     IOR_ASSERT(scratch != NULL);
-    size_t count = query_parse(query, scratch, params);
+    bool whole;
+    size_t count = query_parse(query, scratch, params, &whole);
     for (size_t i = 0; i < count; i++) {
         if (!ior_slice_eq(params[i].name, IOR_SLICE("jwt"))) continue;
         struct ior_slice v = params[i].value;
