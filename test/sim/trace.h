@@ -31,6 +31,8 @@
     X(fired, "watches fired")                                                                      \
     X(lists, "lists")                                                                              \
     X(changes, "changes of facts acknowledged")                                                    \
+    X(access, "changes of users, groups and grants acknowledged")                                  \
+    X(refusals, "such changes refused for what was before them")                                   \
     X(policies, "changes of retention policies acknowledged")                                      \
     X(previews, "previews of retention")                                                           \
     X(evicted, "looks at streams that retention had taken from")                                   \
