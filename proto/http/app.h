@@ -9,14 +9,16 @@
 #include "rt/job.h"
 
 struct http_worker;
+struct login_desk;
 
 struct http_app {
     const struct config *config;
     struct node *node;
     struct token_key key;
-    struct job_queue *crypto;     /* password checks */
     struct limits *limits;        /* limited.c's */
     struct forwarded forwarded;   /* likewise */
+    struct job_queue *crypto;     /* argon2id: password checks, hashes of new ones */
+    struct login_desk *logins;    /* auth/login.h */
     struct http_worker **workers; /* by worker id */
     unsigned worker_count;
     _Atomic bool ready;

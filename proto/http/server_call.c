@@ -175,36 +175,104 @@ static void on_dispose(void *p)
     IOR_CHECK_MAGIC(call, CALL_MAGIC);
     struct http_worker *hw = http_worker_of(call);
     struct http_conn *conn = http_conn_of(call);
-    if (conn != NULL) conn->calls--;
+    h2o_req_t *req = req_of(call);
+    conn->calls--;
     unpark(conn);
     http_wait_gone(call);
+    if (conn->http2 != NULL) http2_request_over(conn, req, call);
     if (!call->answered) metric_add(METRIC_http_clients_gone, 1);
     give_ticket_back(hw, call);
     if (call->stream_free != NULL) call->stream_free(call->stream_state);
     call->magic = 0;
+    if (conn->http2 == NULL) gate_next(conn, req);
+}
+
+/* RFC 9112 section 3.2.2: a URL as target. Nothing here depends on the host, so what is behind it
+ * is the target. */
+static struct ior_slice without_host(struct ior_slice target)
+{
+    size_t i = 0;
+    if (target.size_bytes == 0 || target.data[0] == '/') return target;
+    while (i < target.size_bytes && target.data[i] != ':') i++;
+    if (!ior_slice_starts(ior_slice(target.data + i, target.size_bytes - i), IOR_SLICE("://")))
+        return target;
+    for (i += 3; i < target.size_bytes && target.data[i] != '/'; i++) {
+    }
+    return i < target.size_bytes ? ior_slice(target.data + i, target.size_bytes - i)
+                                 : IOR_SLICE("/");
+}
+
+static void take_request(struct http_call *call, struct http_server *s, h2o_req_t *req)
+{
+    memset(call, 0, offsetof(struct http_call, user));
+    call->user[0] = 0;
+    call->magic = CALL_MAGIC;
+    call->req = req;
+    call->app = s->app;
+    call->body = ior_slice(req->entity.base, req->entity.len);
+    call->body_bytes = req->entity.len;
+    call->is_head = h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
+}
+
+static void dispatch(struct http_call *call)
+{
+    h2o_req_t *req = req_of(call);
+    h2o_iovec_t method = req->input.method;
+    struct ior_slice target =
+        without_host(ior_slice(req->input.path.base, req->input.path.len));
+    uint8_t *scratch = h2o_mem_alloc_pool(&req->pool, target.size_bytes + 1);
+    struct query_param *params = NULL;
+    if (memchr(target.data, '?', target.size_bytes) != NULL)
+        params = h2o_mem_alloc_pool(&req->pool, sizeof *params * QUERY_PARAMS_MAX);
+    http_dispatch(call, ior_slice(method.base, method.len), target, scratch, params);
+}
+
+bool http_refused_by_head(struct http_server *s, h2o_req_t *req, uint64_t body_bytes)
+{
+    struct http_call probe;
+    take_request(&probe, s, req);
+    probe.head_only = probe.mute = true;
+    probe.body_bytes = body_bytes;
+    dispatch(&probe);
+    return probe.answered;
+}
+
+/* The answer that the gate wants instead of the request's own. */
+static void refuse(struct http_call *call, struct http_conn *conn)
+{
+    h2o_req_t *req = req_of(call);
+    const struct guard_fault *fault = conn->refusal;
+    req->http1_is_persistent = 0;
+    if (fault->err != IOR_OK) {
+        call_reply_error(call, fault->err, fault->reason, NULL);
+        return;
+    }
+    call->head_only = true;
+    call->body_bytes = conn->announced_bytes;
+    dispatch(call);
+    /* It could have been let in by now, but without its body. */
+    if (!call->answered) call_reply_error(call, IOR_E_BUSY, NULL, NULL);
 }
 
 int http_on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     struct iorio_handler *h = (struct iorio_handler *)(void *)self;
     struct http_call *call = h2o_mem_alloc_shared(&req->pool, sizeof *call, on_dispose);
-    memset(call, 0, offsetof(struct http_call, user));
-    call->user[0] = 0;
-    call->magic = CALL_MAGIC;
-    call->req = req;
-    call->app = h->server->app;
-    call->body = ior_slice(req->entity.base, req->entity.len);
+    take_request(call, h->server, req);
     struct http_conn *conn = http_conn_of(call);
-    if (conn != NULL) conn->calls++;
+    conn->calls++;
     metric_add(METRIC_http_requests, 1);
-    struct ior_slice method = ior_slice(req->method.base, req->method.len);
-    struct ior_slice target = ior_slice(req->path.base, req->path.len);
-    call->is_head = ior_slice_eq(method, IOR_SLICE("HEAD"));
-    uint8_t *scratch = h2o_mem_alloc_pool(&req->pool, target.size_bytes + 1);
-    struct query_param *params = NULL;
-    if (req->query_at != SIZE_MAX)
-        params = h2o_mem_alloc_pool(&req->pool, sizeof *params * QUERY_PARAMS_MAX);
-    http_dispatch(call, method, target, scratch, params);
+    if (!h->server->tested) http_selftest_request(h->server, req);
+    if (conn->http2 == NULL) gate_busy(conn, req);
+    if (conn->refusal != NULL) {
+        refuse(call, conn);
+        return 0;
+    }
+    if (conn->http2 != NULL && !http2_head_ok(h->server, req)) {
+        call_reply_error(call, IOR_E_HEADTOOLARGE, NULL, NULL);
+        return 0;
+    }
+    dispatch(call);
     /* What is answered inside this callback costs h2o no change of its poll set (two
      * system calls less a request): docs/decisions.rst. */
     worker_run_deferred(h->server->workers[worker_current()->id].worker);
@@ -239,6 +307,11 @@ bool call_query(const struct http_call *call, const char *name, struct ior_slice
         return true;
     }
     return false;
+}
+
+const char *call_certificate_user(const struct http_call *call)
+{
+    return http_conn_of(call)->cert_user;
 }
 
 bool call_header_next(const struct http_call *call, const char *name, ptrdiff_t *at,
@@ -292,6 +365,8 @@ static const char *status_text(int status)
         return "Method Not Allowed";
     case 406:
         return "Not Acceptable";
+    case 408:
+        return "Request Timeout";
     case 410:
         return "Gone";
     case 412:
@@ -302,8 +377,12 @@ static const char *status_text(int status)
         return "Unsupported Media Type";
     case 429:
         return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
     case 503:
         return "Service Unavailable";
+    case 505:
+        return "HTTP Version Not Supported";
     case 507:
         return "Insufficient Storage";
     default:
@@ -314,6 +393,7 @@ static const char *status_text(int status)
 void call_add_header(struct http_call *call, const char *name, struct ior_slice value)
 {
     h2o_req_t *req = req_of(call);
+    if (call->mute) return;
     char *copy = h2o_mem_alloc_pool(&req->pool, value.size_bytes + 1);
     if (value.size_bytes > 0) memcpy(copy, value.data, value.size_bytes);
     copy[value.size_bytes] = 0;
@@ -334,6 +414,7 @@ static void begin(struct http_call *call, int status, const char *type, size_t l
     IOR_CHECK_MAGIC(call, CALL_MAGIC);
     IOR_ASSERT(!call->answered);
     call->answered = true;
+    if (call->mute) return;
     give_ticket_back(http_worker_of(call), call);
     http_wait_leave(call);
     if (status >= 500) metric_add(METRIC_http_errors_5xx, 1);
@@ -349,6 +430,7 @@ static void begin(struct http_call *call, int status, const char *type, size_t l
 static void send_whole(struct http_call *call, const void *data, size_t n)
 {
     static h2o_generator_t generator = {NULL, NULL};
+    if (call->mute) return;
     union {
         const void *in;
         char *out;

@@ -12,9 +12,9 @@
 
 #include "base/err.h"
 
-#define CONFIG_TEXT_MAX 1024
+#define CONFIG_TEXT_MAX 1025 /* with the NUL: a secret has up to 1024 bytes */
 /* Longest release folder: the rest is room for the default paths in it. */
-#define CONFIG_RELEASE_DIR_MAX (CONFIG_TEXT_MAX - 1 - 128)
+#define CONFIG_RELEASE_DIR_MAX (CONFIG_TEXT_MAX - 2 - 128)
 #define CONFIG_AUTH_SECRET_BYTES_MIN 16 /* unless it is empty */
 
 /* One C type per kind of key. */

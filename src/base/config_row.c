@@ -41,6 +41,8 @@ static const struct config_rule rules[] = {
      "not a multiple of 4KB"},
     {offsetof(struct config, auth_secret), none_or_strong, "but at least 16",
      "too short for a key"},
+    {offsetof(struct config, auth_secret_previous), none_or_strong, "but at least 16",
+     "too short for a key"},
 };
 
 const struct config_rule *config_row_rule(const struct config_row *row)
@@ -192,9 +194,19 @@ static struct config_name plainly(struct ior_slice s)
     return ret;
 }
 
+/* Keys of the first Iorio DB, as plainly() has them, that are called otherwise now. */
+static const char *const former[][2] = {
+    {"secure.enabled", "https.enabled"},
+    {"secure.port", "https.port"},
+};
+
 struct config_name config_row_nearest(struct ior_slice wanted, bool as_variable)
 {
-    const struct config_name from = plainly(wanted);
+    struct config_name from = plainly(wanted);
+    for (size_t i = 0; i < IOR_LEN(former); i++) {
+        if (strcmp(from.text, former[i][0]) == 0)
+            snprintf(from.text, sizeof from.text, "%s", former[i][1]);
+    }
     const struct ior_slice from_text = ior_slice_str(from.text);
     struct config_name best = {{0}};
     unsigned best_distance = UINT32_MAX;

@@ -15,6 +15,7 @@
 
 struct checkpoint;
 struct quotas;
+struct session_sweep;
 struct sweep;
 
 struct node_params {
@@ -58,6 +59,7 @@ struct node {
     struct checkpoint *checkpoint;
     struct sweep *sweep;
     struct quotas *quotas;
+    struct session_sweep *session_sweep;
     struct stream_memory memory;
     _Atomic uint64_t inflight_bytes;
     struct dedupe_limits dedupe;

@@ -380,11 +380,11 @@ static void secrets_stay_secret(void **state)
     }
     expect_refused("auth.secret = hunter2",
                    "t.conf:1: auth.secret: too short for a key; allowed: empty, or "
-                   "a secret of at most 1023 bytes, but at least 16");
+                   "a secret of at most 1024 bytes, but at least 16");
     expect_parsed(&c, "auth.secret = 0123456789abcdef");
     expect_refused("auth.secret = 0123456789abcde",
                    "t.conf:1: auth.secret: too short for a key; allowed: empty, "
-                   "or a secret of at most 1023 bytes, but at least 16");
+                   "or a secret of at most 1024 bytes, but at least 16");
 }
 
 /* What: texts may have their full length and not a byte more, and long values are cut in error
@@ -395,13 +395,13 @@ static void long_values(void **state)
     char line[4096];
     struct config c;
     struct ior_why why = {""};
-    snprintf(line, sizeof line, "nodename = %0255d\nauth.secret = %01023d", 1, 2);
+    snprintf(line, sizeof line, "nodename = %0255d\nauth.secret = %01024d", 1, 2);
     expect_parsed(&c, line);
     assert_int_equal(strlen(c.nodename), 255);
-    assert_int_equal(strlen(c.auth_secret), 1023);
-    snprintf(line, sizeof line, "auth.secret = %01024d", 2);
+    assert_int_equal(strlen(c.auth_secret), 1024);
+    snprintf(line, sizeof line, "auth.secret = %01025d", 2);
     assert_int_equal(parse(&c, line, &why), IOR_E_INVAL);
-    assert_non_null(strstr(why.text, "auth.secret: 1024 bytes are too many"));
+    assert_non_null(strstr(why.text, "auth.secret: 1025 bytes are too many"));
     snprintf(line, sizeof line, "nodename = %0256d", 1);
     assert_int_equal(parse(&c, line, &why), IOR_E_INVAL);
     assert_non_null(
@@ -477,7 +477,7 @@ static void environment_errors(void **state)
          "IORIO_HTTP_PORT"},
         {"IORIO_AUTH_SECRET", "hunter2",
          "environment: IORIO_AUTH_SECRET (auth.secret): too short for a key; allowed: empty, or a "
-         "secret of at most 1023 bytes, but at least 16"},
+         "secret of at most 1024 bytes, but at least 16"},
         {"IORIO_NODENAME", "a\nb",
          "environment: IORIO_NODENAME (nodename): byte 2 of the value is a control character or no "
          "UTF-8; allowed: text in UTF-8"},
@@ -600,7 +600,7 @@ static void secret_file_errors(void **state)
         {"", 0, ": an empty file; allowed: a path to a file that holds the secret"},
         {"\n", 1, ": an empty file; allowed: a path to a file that holds the secret"},
         {"short\n", 6,
-         ": too short for a key; allowed: empty, or a secret of at most 1023 bytes, but at least "
+         ": too short for a key; allowed: empty, or a secret of at most 1024 bytes, but at least "
          "16"},
         {"two lines are\nno secret\n", 24,
          "auth.secret.file: byte 14 of the value is a control character or no UTF-8; allowed: text "
