@@ -383,5 +383,5 @@ enum ior_err meta_restore(struct meta *m, struct ior_slice items, uint64_t term,
     IOR_ASSERT(m->applied == NULL);
     enum ior_err err = replay_items(m, items);
     if (err == IOR_OK) return err;
-    return ior_why_set(why, err, "the catalog holds a fact that this version cannot read");
+    return ior_why_set(why, err, "it holds a fact that this version cannot read");
 }

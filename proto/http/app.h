@@ -1,9 +1,11 @@
 /* proto/http/app.h - what all HTTP workers share, set up once before they run. */
 #pragma once
 
+#include "auth/limit.h"
 #include "auth/token.h"
 #include "base/config.h"
 #include "core/node.h"
+#include "proto/http/forwarded.h"
 #include "rt/job.h"
 
 struct http_worker;
@@ -13,6 +15,8 @@ struct http_app {
     const struct config *config;
     struct node *node;
     struct token_key key;
+    struct limits *limits;        /* limited.c's */
+    struct forwarded forwarded;   /* likewise */
     struct job_queue *crypto;     /* argon2id: password checks, hashes of new ones */
     struct login_desk *logins;    /* auth/login.h */
     struct http_worker **workers; /* by worker id */

@@ -1,13 +1,15 @@
 /* proto/http/dispatch.c - every request, in the order of API.md section 1: route,
- * method, token, permission, what is accepted, body type, body size, names; then
- * the handler of the row in routes.def. */
+ * method, limit of the address, token, permission, limits of user and bucket, what is
+ * accepted, body type, body size, names; then the handler of the row in routes.def. */
 #include <string.h>
 #include <strings.h>
 
 #include "auth/policy.h"
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/metrics.h"
 #include "proto/http/call.h"
+#include "proto/http/limited.h"
 #include "proto/http/negotiate.h"
 #include "rt/clock.h"
 
@@ -49,8 +51,14 @@ bool call_identify(struct http_call *call)
     call->policy = meta_policy(app->node->meta);
     struct ior_slice token = token_of(call);
     if (token.data == NULL) {
-        const char *name = app->config->auth_anon_username;
-        set_user(call, policy_user(call->policy, ior_slice_str(name)), name);
+        const char *name = call_certificate_user(call);
+        const struct policy_user *u =
+            name == NULL ? NULL : policy_user(call->policy, ior_slice_str(name));
+        if (u == NULL || strcmp(u->name, name) != 0) { /* a certificate is exact, in its case too */
+            name = app->config->auth_anon_username;
+            u = policy_user(call->policy, ior_slice_str(name));
+        }
+        set_user(call, u, name);
         call->expires_s = UINT64_MAX;
         return true;
     }
@@ -156,9 +164,38 @@ static bool body_type_ok(struct http_call *call)
     return false;
 }
 
+/* Only events may be large: logins and the like are read whole before anybody is known. */
+static bool may_be_large(enum route_types types)
+{
+    switch (types) {
+    case TYPES_NONE:
+    case TYPES_JSON:
+    case TYPES_AS_JSON:
+    case TYPES_AS_EVENTS:
+    case TYPES_LIVE:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static bool body_size_ok(struct http_call *call)
+{
+    if (!may_be_large(call->route->types) && call->body_bytes > HTTP_SMALL_BODY_BYTES_MAX) {
+        call_reply_error(call, IOR_E_TOOLARGE,
+                         "The body is larger than the 64KB that it may have here", NULL);
+        return false;
+    }
+    if (call->body_bytes <= call->app->config->http_body_max) return true;
+    call_reply_error(call, IOR_E_TOOLARGE, NULL, NULL);
+    return false;
+}
+
 static void check_and_handle(struct http_call *call, bool names_ok)
 {
     const struct route *r = call->route;
+    /* A head whose body is still to come is looked at before and again: it is one request. */
+    if (!call->head_only && !http_limit_address(call)) return;
     if (r->scope != SCOPE_OPEN && (!call_identify(call) || !allowed(call))) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
         return;
@@ -168,15 +205,14 @@ static void check_and_handle(struct http_call *call, bool names_ok)
         return;
     }
     if (r->scope == SCOPE_OPEN) call->policy = meta_policy(call->app->node->meta);
+    if (!call->head_only && r->scope != SCOPE_OPEN && !http_limit_caller(call, names_ok)) return;
     if (!answer_type_ok(call) || !body_type_ok(call)) return;
-    if (call->body.size_bytes > call->app->config->http_body_max) {
-        call_reply_error(call, IOR_E_TOOLARGE, NULL, NULL);
-        return;
-    }
+    if (!body_size_ok(call)) return;
     if (!names_ok) {
         call_reply_error(call, IOR_E_NAME, NULL, NULL);
         return;
     }
+    if (call->head_only) return;
     r->handler(call);
 }
 

@@ -5,7 +5,7 @@
 
 #include "proto/http/server_private.h"
 
-void call_peer(const struct http_call *call, char ret[CALL_PEER_BYTES])
+void call_peer_text(const struct http_call *call, char ret[CALL_PEER_BYTES])
 {
     h2o_req_t *req = call->req;
     struct sockaddr_storage sa = {0};

@@ -18,7 +18,7 @@ void session_log_login(const struct http_call *call, const char *user, bool good
     if (!log_wants(LOG_LEVEL_INFO) ||
         !log_limit_take(&limits[good], now_s, LOGIN_LOG_LINES_PER_S, &left_out))
         return;
-    if (call != NULL) call_peer(call, from);
+    if (call != NULL) call_peer_text(call, from);
     if (left_out > 0) snprintf(more, sizeof more, " left_out=%llu", (unsigned long long)left_out);
     if (user[0] == 0) {
         LOG_INFO("auth", "login refused", "from=%s%s (no such user)", from, more);

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/metrics.h"
 #include "proto/http/call.h"
+#include "proto/http/limited.h"
 #include "proto/http/routes.h"
 #include "proto/http/session_log.h"
 #include "rt/clock.h"
@@ -21,6 +22,7 @@ struct session_login {
     struct login login; /* first */
     struct http_app *app;
     uint64_t ticket;
+    struct login_limit limit;
 };
 
 void route_session_get(struct http_call *call)
@@ -78,6 +80,7 @@ static void login_done(struct login *login)
     }
     const struct policy_user *u = login_user(login, meta_policy(l->app->node->meta));
     metric_add(METRIC_logins, 1);
+    if (u == NULL) http_login_failed(l->app, &l->limit);
     if (u == NULL) metric_add(METRIC_logins_failed, 1);
     session_log_login(call, login->name, u != NULL);
     if (call != NULL && u != NULL) {
@@ -120,10 +123,16 @@ void route_session_post(struct http_call *call)
     struct ior_slice password;
     json_t *body = take_body(call, &name, &password);
     if (body == NULL) return;
+    struct login_limit limit;
+    if (!http_login_begin(call, name, &limit)) {
+        json_decref(body);
+        return;
+    }
     struct session_login *l = calloc(1, sizeof *l);
     enum ior_err err = l == NULL ? IOR_E_NOMEM : IOR_OK;
     if (err == IOR_OK) {
         l->app = call->app;
+        l->limit = limit;
         l->login.done = login_done;
         l->ticket = call_ticket(call, false);
         err = l->ticket == 0 ? IOR_E_BUSY

@@ -88,6 +88,9 @@
 /* The catalog's file is sparse and may grow up to this; more: NOSPC, appends go on until
  * memory.tail is full. */
 #define CATALOG_MAP_BYTES (64ull << 30)
+/* Up to this size the catalog's pages are looked at before every start, which is to take no more
+ * than half a second of it on a slow machine; a larger one only after a stop that was not clean. */
+#define CATALOG_START_WALK_BYTES (256ull << 20)
 /* Reads of the disk that wait for a thread. More: 503. */
 #define DISK_QUEUE_MAX 16384
 #define DISK_THREADS 2
@@ -116,6 +119,38 @@
 /* Watches in a node, some 250 bytes each: bounds what waiting listeners cost. More: 503. */
 #define WATCHES_MAX (1u << 18)
 
+/* Headers of one request; h2o is built with the same number. More: 431. */
+#define HTTP_HEADERS_MAX 100
+/* What a chunk's size line, or all trailers together, may hold beside what they must: 400. */
+#define HTTP_CHUNK_EXTRA_BYTES_MAX 4096
+/* A body of more than this is not waited for when its head says that it will be refused. */
+#define HTTP_PROBE_BYTES (16u << 10)
+/* A body that is no event (logins, policies, users; also of a GET, which ignores it). More: 413. */
+#define HTTP_SMALL_BODY_BYTES_MAX (64u << 10)
+/* A body must come as fast as http.body.rate says, on average over so long. */
+#define HTTP_BODY_WINDOW_MS 10000
+/* A refused client may go on sending for so long, and so much, until its connection is cut. */
+#define HTTP_LINGER_MS 2000
+#define HTTP_LINGER_BYTES_MAX (64u << 20)
+/* So many of them at a time; the others are cut at once. Descriptors of FDS_RESERVED. */
+#define HTTP_LINGERS_MAX 256
+/* HTTP/2, each connection: requests that the client cancels in 10 s, requests a second, and frames
+ * without a request or a body a second. More: the connection is cut. */
+#define HTTP2_CANCELLED_MAX 200
+#define HTTP2_CANCELLED_MS 10000
+#define HTTP2_REQUESTS_MAX 20000
+#define HTTP2_IDLE_FRAMES_MAX 10000
+/* Clients that rate limits remember (src/auth/limit.h), 16 bytes each: addresses, and users or
+ * buckets. More at a time: those that are nearest to idle are forgotten. */
+#define LIMIT_ADDRESSES 65536
+#define LIMIT_NAMES 16384
+/* Buckets whose contents are counted for limits.bucket.* although no stream of theirs is in memory.
+ * More: those that were not written to for the longest time are counted anew when they are. */
+#define QUOTA_BUCKETS_KEPT 16384
+/* Addresses and networks in one key. More: an error of the configuration. */
+#define NETWORKS_MAX 64
+/* Proxies in X-Forwarded-For or Forwarded that are looked at, from the last one back. */
+#define FORWARDED_HOPS_MAX 16
 /* Requests in flight on one worker: tickets. More: 503. */
 #define HTTP_CALLS_MAX 65536
 /* Descriptors kept back from connections: segments, chunks, the catalog, logs. */

@@ -38,6 +38,7 @@
     X(sweep_too_much, "sweeps of retention take everything of a stream")                           \
     X(facts_from_applied, "a change of facts does not know of those on their way")                 \
     X(keep_lost_facts, "facts that were given up are built upon")                                  \
+    X(quota_no_give, "what is removed makes no room in its bucket")                                \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {
