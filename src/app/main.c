@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "auth/password_process.h"
 #include "base/assert.h"
 #include "proto/http/extension.h"
 #include "proto/http/server.h"
@@ -208,6 +209,7 @@ int main(int argc, char **argv)
     static struct config config;
     struct args a = {0};
     char file[PATH_MAX] = "";
+    if (argc == 2 && strcmp(argv[1], PASSWORD_PROCESS_VERB) == 0) return password_process_main();
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
                       strcmp(argv[1], "help") == 0)) {
         fputs(usage_text, stdout);

@@ -16,6 +16,7 @@
 #include "app/reload.h"
 #include "auth/login.h"
 #include "auth/password.h"
+#include "auth/password_process.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "core/checkpoint_thread.h"
@@ -261,7 +262,7 @@ static enum ior_err key_start(struct run *r)
 static enum ior_err crypto_start(struct run *r)
 {
     enum ior_err err = password_init();
-    if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 19, &r->app.crypto);
+    if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 0, &r->app.crypto);
     if (err == IOR_OK) err = login_desk_new(r->app.crypto, 1, &r->app.logins);
     if (err != IOR_OK) return ior_why_set(r->why, err, "cannot start the crypto thread");
     return IOR_OK;
@@ -508,6 +509,23 @@ static enum ior_err users_start(struct run *r)
     return err == IOR_OK ? check_users(r) : err;
 }
 
+/* ---- passwords of others ---- */
+
+/* Behind the first users: what a start has to check it checks itself, and a node that nobody
+ * logs in to is one process. */
+static enum ior_err passwords_start(struct run *r)
+{
+    (void)r;
+    password_process_start("/proc/self/exe");
+    return IOR_OK;
+}
+
+static void passwords_stop(struct run *r)
+{
+    (void)r;
+    password_process_stop();
+}
+
 /* ---- the door ---- */
 
 static void open_door(struct run *r, struct errand *e)
@@ -577,6 +595,7 @@ static const struct stage stages[] = {
     {"crypto", crypto_start, crypto_stop},
     {"users", users_start, NULL},
     {"own events", own_events_start, own_events_stop},
+    {"passwords", passwords_start, passwords_stop},
     {"door", door_start, door_stop},
 };
 enum { STAGE_COUNT = sizeof stages / sizeof stages[0] };
