@@ -37,7 +37,9 @@ struct http_call {
 
     struct ior_slice bucket;
     struct ior_slice stream;
-    struct ior_slice id; /* raw */
+    struct ior_slice id;     /* raw */
+    struct ior_slice name;   /* of :u or :g; any bytes */
+    struct ior_slice member; /* of :m; any bytes */
     struct query_param *query;
     size_t query_count;
     bool query_cut; /* a parameter was broken or one too many, and is left out */

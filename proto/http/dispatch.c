@@ -1,6 +1,7 @@
 /* proto/http/dispatch.c - every request, in the order of API.md section 1: route,
  * method, token, permission, what is accepted, body type, body size, names; then
  * the handler of the row in routes.def. */
+#include <string.h>
 #include <strings.h>
 
 #include "auth/policy.h"
@@ -74,23 +75,44 @@ static bool allowed(const struct http_call *call)
     return policy_user_allows(call->policy, call->who, (enum perm)r->perm, bucket, stream);
 }
 
-/* Decode :b and :s into scratch. False: a name that cannot be. */
+/* One parameter, by the letter behind its colon, decoded into scratch. False: a name that cannot
+ * be. What a user or group may be called is for the handler to say. */
+static bool decode_name(struct http_call *call, char letter, struct ior_slice raw,
+                        uint8_t **scratch)
+{
+    size_t n = 0;
+    if (letter == 'i') {
+        call->id = raw;
+        return true;
+    }
+    if (!path_decode(raw, false, *scratch, &n)) return false;
+    struct ior_slice name = ior_slice(*scratch, n);
+    *scratch += n;
+    switch (letter) {
+    case 'b':
+        call->bucket = name;
+        return iorio_bucket_name_ok(name);
+    case 's':
+        call->stream = name;
+        return iorio_stream_name_ok(name);
+    case 'm':
+        call->member = name;
+        return true;
+    default:
+        call->name = name;
+        return true;
+    }
+}
+
 static bool decode_names(struct http_call *call, const struct ior_slice *params, size_t count,
                          uint8_t **scratch)
 {
-    struct ior_slice *names[2] = {&call->bucket, &call->stream};
+    const char *at = call->route->path;
     bool ok = true;
-    for (size_t i = 0; i < count && i < 2; i++) {
-        size_t n = 0;
-        if (!path_decode(params[i], false, *scratch, &n)) {
-            ok = false;
-            continue;
-        }
-        *names[i] = ior_slice(*scratch, n);
-        *scratch += n;
-        ok = ok && (i == 0 ? iorio_bucket_name_ok(*names[i]) : iorio_stream_name_ok(*names[i]));
+    for (size_t i = 0; i < count; i++) {
+        at = strchr(at, ':') + 1;
+        ok = decode_name(call, *at, params[i], scratch) && ok;
     }
-    if (count > 2) call->id = params[2];
     return ok;
 }
 
@@ -127,6 +149,10 @@ static void check_and_handle(struct http_call *call, bool names_ok)
 {
     const struct route *r = call->route;
     if (r->scope != SCOPE_OPEN && (!call_identify(call) || !allowed(call))) {
+        call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
+        return;
+    }
+    if (r->scope == SCOPE_USER && !call->has_token) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
         return;
     }

@@ -47,7 +47,7 @@ static enum ior_err give_group(struct run *r, const char *name, const char *pare
     const struct fact_key k = {.kind = FACT_GROUP, .name = ior_slice_str(name)};
     if (is_there(r, &k)) return IOR_OK;
     struct ior_slice groups[1] = {parent == NULL ? IOR_SLICE("") : ior_slice_str(parent)};
-    return give(r, fact_group_write(&r->value, groups, parent == NULL ? 0 : 1));
+    return give(r, fact_group_write(&r->value, groups, parent == NULL ? 0 : 1, IOR_SLICE("")));
 }
 
 static enum ior_err give_user(struct run *r, const char *name, const char *password,
@@ -59,7 +59,8 @@ static enum ior_err give_user(struct run *r, const char *name, const char *passw
     enum ior_err err = password_hash(ior_slice_str(password), hash);
     if (err != IOR_OK) return err;
     struct ior_slice groups[1] = {group == NULL ? IOR_SLICE("") : ior_slice_str(group)};
-    return give(r, fact_user_write(&r->value, hash, 1, groups, group == NULL ? 0 : 1));
+    return give(r,
+                fact_user_write(&r->value, hash, 1, groups, group == NULL ? 0 : 1, IOR_SLICE("")));
 }
 
 /* bucket NULL: on any. */
@@ -75,7 +76,7 @@ static enum ior_err give_grant(struct run *r, enum fact_role role, const char *n
         .stream = IOR_SLICE(""),
     };
     if (is_there(r, &k)) return IOR_OK;
-    return give(r, fact_grant_write(&r->value, perms));
+    return give(r, fact_grant_write(&r->value, perms, IOR_SLICE("")));
 }
 
 static enum ior_err give_mark(struct run *r)
@@ -121,7 +122,8 @@ static enum ior_err change_password(struct run *r, const struct policy_user *u,
         bool there = is_there(r, &k);
         IOR_ASSERT(there || ior_buf_failed(&r->key));
         err = give(r, fact_user_write(&r->value, hash, u->credential + 1,
-                                      (const struct ior_slice *)(const void *)groups.data, count));
+                                      (const struct ior_slice *)(const void *)groups.data, count,
+                                      policy_user_extra(u)));
     }
     ior_buf_done(&groups);
     return err;

@@ -103,6 +103,23 @@
 #define FDS_RESERVED 1024
 /* A value that a fact may hold (users, grants): larger is refused. */
 #define FACT_BYTES_MAX (64u << 10)
+/* Users: some 900 bytes of memory each, 1.2 KB with a bucket. Groups. Grants in all (one for each
+ * role and target, whatever its permissions): some 300 bytes each; and on one bucket with its
+ * streams, so that whoever owns one cannot use up those of others. One more: 507. */
+#define USERS_MAX 100000
+#define GROUPS_MAX 4096
+#define GRANTS_MAX 400000
+#define GRANTS_OF_BUCKET_MAX 20000
+/* Grants of one role on patterns of buckets, and on patterns of streams of one bucket: each is
+ * compared at every question. More: 507. */
+#define GRANT_PATTERNS_MAX 256
+/* Groups that one user or group is a direct member of. More: 507. */
+#define MEMBERSHIPS_MAX 64
+/* The JSON of a request about users, groups and grants. Longer: 413. */
+#define ACCESS_JSON_BYTES_MAX 16384
+/* Groups that facts may name, whether they exist or not: a question about the groups of groups
+ * has a bit for each. More: the change is refused, a start with them too. */
+#define GROUP_IDS_MAX 8192
 /* A limit in a retention policy: the largest whole number that every reader of JSON keeps.
  * More: 400 invalid-field. */
 #define RETENTION_VALUE_MAX 9007199254740991
@@ -112,6 +129,7 @@
  * Changes that are under way are not counted. */
 #define RETENTION_POLICIES_MAX 200000
 
+IOR_STATIC_ASSERT(GROUP_IDS_MAX >= 2 * GROUPS_MAX, "names that are left over find an id");
 IOR_STATIC_ASSERT(RECORD_BYTES_MAX > (1u << 30), "a record holds the largest body");
 IOR_STATIC_ASSERT(QUERY_PARAMS_MAX > LISTEN_SUBS_MAX + 16, "all of s= and the others are seen");
 IOR_STATIC_ASSERT(READ_VISIT_ENTRIES <= LIST_NAMES_MAX, "visits are small");

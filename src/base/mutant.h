@@ -35,6 +35,8 @@
     X(watch_no_fire, "a commit does not fire the watches of its stream")                           \
     X(no_sweep, "sweeps of retention take nothing away")                                           \
     X(sweep_too_much, "sweeps of retention take everything of a stream")                           \
+    X(facts_from_applied, "a change of facts does not know of those on their way")                 \
+    X(keep_lost_facts, "facts that were given up are built upon")                                  \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {

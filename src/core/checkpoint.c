@@ -322,17 +322,20 @@ static enum ior_err write_group(struct checkpoint *c)
 
 static enum ior_err write_facts(struct checkpoint *c)
 {
-    struct ior_slice left = ior_buf_slice(&c->facts.items);
     char name[32];
     uint8_t value[8];
     uint32_t pieces = 0;
-    enum ior_err err = c->facts.err;
+    struct ior_buf items;
+    ior_buf_init(&items);
+    enum ior_err err = meta_snapshot_write(&c->facts, &items);
+    struct ior_slice left = ior_buf_slice(&items);
     for (; err == IOR_OK && left.size_bytes > 0; pieces++) {
         size_t n = left.size_bytes < FACTS_PIECE_BYTES ? left.size_bytes : FACTS_PIECE_BYTES;
         snprintf(name, sizeof name, CHECKPOINT_META_FACTS ".%06u", pieces);
         err = save_meta(c->save, name, ior_slice(left.data, n));
         left = ior_slice(left.data + n, left.size_bytes - n);
     }
+    ior_buf_done(&items);
     ior_put_u32(value, pieces);
     if (err == IOR_OK) err = save_meta(c->save, CHECKPOINT_META_FACTS, ior_slice(value, 4));
     const struct group_row row = {.term = c->facts.term,
@@ -468,8 +471,7 @@ static enum checkpoint_did facts_came(struct checkpoint *c)
 {
     enum ior_err err = c->cancelled ? IOR_E_CLOSING : IOR_OK;
     if (err == IOR_OK && c->facts.changed) err = write_facts(c);
-    ior_buf_done(&c->facts.items);
-    c->facts.items = (struct ior_buf){0};
+    meta_snapshot_done(&c->facts);
     if (err == IOR_OK && MUTANT(release_before_commit))
         err = journal_release(c->node->journal, c->release_seq);
     uint8_t value[8];

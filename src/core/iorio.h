@@ -9,6 +9,7 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "cluster/group.h"
+#include "core/access_change.h"
 #include "core/evict.h"
 #include "core/node.h"
 #include "core/retention_change.h"
