@@ -217,29 +217,23 @@ def put_list(answer, args):
 # --- the command line ---
 
 def add_common(parser, top):
-    """The options that every verb takes, before or after the verb."""
-    def default(value):
-        return value if top else argparse.SUPPRESS
-    parser.add_argument("--verbose", "-v", action="store_true", default=default(False),
-                        help="show requests and answers on standard error")
-    parser.add_argument("-u", "--username", default=default("admin"),
-                        help="username used for authentication (admin)")
-    parser.add_argument("-p", "--password", default=default("secret"),
-                        help="password used for authentication (secret); -: ask for it, or take a line of standard "
-                             "input; as an argument other users of this machine can see it")
-    parser.add_argument("-t", "--token", type=header_text, default=default(None),
-                        help="token from an already authenticated user (instead of -u and -p)")
-    parser.add_argument("-H", "--host", default=default("127.0.0.1"),
-                        help="host where ioriodb is running (127.0.0.1)")
-    parser.add_argument("-P", "--port", type=whole(1, 65535), default=default(8080),
-                        help="port where ioriodb is running (8080)")
-    parser.add_argument("--timeout", type=seconds_above_0, default=default(30.0), metavar="SECONDS",
-                        help="longest wait for an answer (30)")
+    """The options that every verb takes, before or after the verb; help shows them at the top only."""
+    def add(to, *names, help, default=None, **options):
+        to.add_argument(*names, default=default if top else argparse.SUPPRESS,
+                        help=help if top else argparse.SUPPRESS, **options)
+    add(parser, "--verbose", "-v", action="store_true", default=False, help="show requests and answers on standard error")
+    add(parser, "-u", "--username", default="admin", help="username used for authentication (admin)")
+    add(parser, "-p", "--password", default="secret",
+        help="password used for authentication (secret); -: ask for it, or take a line of standard input; as an argument "
+             "other users of this machine can see it")
+    add(parser, "-t", "--token", type=header_text,
+        help="token from an already authenticated user (instead of -u and -p)")
+    add(parser, "-H", "--host", default="127.0.0.1", help="host where ioriodb is running (127.0.0.1)")
+    add(parser, "-P", "--port", type=whole(1, 65535), default=8080, help="port where ioriodb is running (8080)")
+    add(parser, "--timeout", type=seconds_above_0, default=30.0, metavar="SECONDS", help="longest wait for an answer (30)")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", default=default(False),
-                      help="print JSON (the default when the output is no terminal)")
-    form.add_argument("--human", action="store_true", default=default(False),
-                      help="print for humans (the default on a terminal)")
+    add(form, "--json", action="store_true", default=False, help="print JSON (the default when the output is no terminal)")
+    add(form, "--human", action="store_true", default=False, help="print for humans (the default on a terminal)")
 
 
 def add_stream(parser):
@@ -296,7 +290,7 @@ def add_listen(verbs):
     p = add_verb(verbs, "listen", cmd_listen, "print events as they come, one a line", "get", (
         "listen public/hello                      # new events, until Ctrl-C",
         "listen public/hello public/cli --from 1  # everything, then new events",
-        "listen public:hello:4 public:cli         # the same, each from an id of its own",
+        "listen public:hello:4 public:cli         # each from an id of its own",
         "listen public/hello --from 1 --wait 0    # what is there, then end"))
     p.add_argument("streams", nargs="+", metavar="BUCKET/STREAM",
                    help=f"or BUCKET:STREAM[:ID]; at most {LISTEN_STREAMS_MAX}")

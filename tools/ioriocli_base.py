@@ -98,6 +98,10 @@ def hint_of(args, error):
         return f"does this node know `{args.verb}`? It may be older than this tool, or no Iorio DB node"
     if error.type == "no-perm":
         return no_perm_hint(args)
+    if error.status == 404 and args.verb == "get-policy":
+        return "--effective shows what holds"
+    if error.status in (400, 404) and error_field(error) in ("role", "member"):
+        return "list-users and list-groups show who there is"
     if error.unknown_outcome and args.verb == "post":
         if getattr(args, "idempotency_key", None) is None:
             return "look at the end of the stream before you send it again; with --idempotency-key that is not needed"
@@ -119,6 +123,8 @@ def no_perm_hint(args):
     needs = getattr(args, "needs", None)
     if needs is None:
         return "the token may have ended, or this user (-u) may not do it"
+    if needs == "grant" and args.bucket is None:
+        needs = "adminusers"
     who = args.username if args.token is None else "USER"
     places = [getattr(args, name, None) for name in ("bucket", "stream")] if needs not in NODE_PERMISSIONS else []
     words = " ".join(shlex.quote(word) for word in [who, needs, *(p for p in places if p is not None)])
@@ -244,9 +250,11 @@ def read_data(data):
         raise Usage(f"cannot read {data}: {e.strerror}") from None
 
 
-def add_verb(verbs, name, handler, help_, needs=None, examples=()):
-    """A verb with its examples in --help. needs: the permission it takes, for hints."""
-    text = "examples:\n" + "".join(f"  ioriocli.py {line}\n" for line in examples) if examples else None
+def add_verb(verbs, name, handler, help_, needs=None, examples=(), takes=None):
+    """A verb with its examples in --help. needs: the permission it takes; takes: said otherwise."""
+    text = f"It takes {takes or f'the permission {needs}'}.\n\n" if needs else ""
+    text += "examples:\n" + "".join(f"  ioriocli.py {line}\n" for line in examples) if examples else ""
+    text += "\n-u, -p, -t, -H, -P, --timeout, --json, --human and -v go with every verb: see ioriocli.py --help"
     parser = verbs.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".", epilog=text,
                               formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(handler=handler, needs=needs)
