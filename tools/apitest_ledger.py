@@ -212,7 +212,9 @@ class Reading:
         if key & 3 != FORM_BYTES and not exact:
             due = due.replace(b"\r", b" ").replace(b"\n", b" ")
         if data != due:
-            self.wrong(f"id {number}: changed content: {data[:200]!r} instead of {due[:200]!r}")
+            at = next((i for i, pair in enumerate(zip(data, due)) if pair[0] != pair[1]), min(len(data), len(due)))
+            self.wrong(f"id {number}: changed content: at byte {at} of {len(data)} it is {data[at:at + 60]!r}, sent was "
+                       f"{due[at:at + 60]!r} (of {len(due)} bytes)")
             return None
         text = self.stream.see(number, key)
         if text is not None:

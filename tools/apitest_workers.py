@@ -133,7 +133,7 @@ class Inserter(Worker):
                 stream.give_up(keys)
             if iorio.may_pass(e) or e.status == 401:
                 raise
-            self.wrong(f"{stream} an append was refused: {e}")
+            self.wrong(f"{stream} an append failed: {e}")
             return None
         window = answer.headers.get("Iorio-Dedupe-Window", "")
         if len(tries) > 1 and window.isdigit() and time.monotonic() - begin > int(window):
@@ -303,9 +303,13 @@ class Lister(Worker):
         while True:
             page = self.patiently(lambda: call(after=after, limit=limit, info=info))["data"]
             found += page
-            if len(page) < limit:
+            last = (page[-1]["name"] if info else page[-1]) if page else None
+            if len(page) < limit or self.run_.late():
                 break
-            after = page[-1]["name"] if info else page[-1]
+            if after is not None and last.encode() <= after.encode():
+                self.wrong(f"a list from behind {after!r} on ends with {last!r}")
+                break
+            after = last
         keys = [(item["name"] if info else item).encode() for item in found]
         self.events += len(keys)
         if keys != sorted(set(keys)):

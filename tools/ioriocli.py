@@ -247,7 +247,7 @@ def add_post(verbs):
         "post public hello @tools/sample.json",
         "post orders 2024 @order.json --idempotency-key order-4711    # sent twice, it is stored once",
         "post public picture @cat.png -c application/octet-stream",
-        "seq 1 100000 | ioriocli.py post public numbers - --lines"))
+        "post public numbers @numbers.ndjson --lines  # a line is an event; goes on when the node restarts"))
     add_stream(p)
     p.add_argument("data", help="the event itself, @file, or - for standard input")
     p.add_argument("-c", "--content-type", type=header_text, help="application/json unless given")

@@ -1,7 +1,8 @@
 """test/integration/lib/lying.py - something between a client and a node that does not tell the truth.
 
 Liar(port) passes requests on to the node at that port, one after the other on each connection, and
-answers with what the node said, changed by `change(request, answer)`; drop_answer=N: the N-th
+answers with what the node said, changed by `change(request, answer)`, or with what `instead(request)`
+gives, and then the node hears nothing of it; drop_answer=N: the N-th
 answer never comes, the connection is cut instead (every=True: each N-th). Liar(None, replies=[...]) has no
 node: request by request it sends these bytes (None: cuts the connection), then it stops listening.
 requests: what came, as bytes. Its threads end with close().
@@ -63,11 +64,12 @@ def whole(head, body):
 
 
 class Liar:
-    def __init__(self, node_port, replies=None, drop_answer=0, every=False, change=None):
+    def __init__(self, node_port, replies=None, drop_answer=0, every=False, change=None, instead=None):
         self.node_port = node_port
         self.replies = replies
         self.drop_answer, self.every = drop_answer, every
         self.change = change or (lambda request, answer: answer)
+        self.instead = instead or (lambda request: None)
         self.requests = []
         self.answers = 0
         self.lock = threading.Lock()
@@ -136,6 +138,10 @@ class Liar:
         if not request:
             return False
         try:
+            told = self.instead(request)
+            if told is not None:
+                conn.sendall(told)
+                return True
             node.sendall(request)
             answer = read_message(node, back, to_head=request.startswith(b"HEAD "))
             with self.lock:
