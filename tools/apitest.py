@@ -135,7 +135,8 @@ class Run:
                     raise Usage("this node has no PATCH: -Q must be 0") from None
                 self.main.delete(*document)
                 self.args.patchers = 0
-                say("apitest: this node has no PATCH: there are no patchers")
+                if not self.args.json:
+                    put("apitest: this node has no PATCH: there are no patchers")
                 return
             self.documents.append(document)
             self.document_bases[document] = bases
