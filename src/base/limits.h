@@ -112,6 +112,21 @@
  * Changes that are under way are not counted. */
 #define RETENTION_POLICIES_MAX 200000
 
+/* PATCH of a stream. Operations of one patch; its bytes (a test of the whole document and its
+ * successor fit); the bytes of the document, before it and after each operation. More: 413. */
+#define PATCH_OPS_MAX 1000
+#define PATCH_BODY_BYTES_MAX (2u << 20)
+#define PATCH_DOC_BYTES_MAX (1u << 20)
+/* Work (some 100 ms) and memory for one patch, which only large documents need. More: 413. */
+#define PATCH_STEPS_MAX (1u << 24)
+#define PATCH_MEMORY_MAX (64u << 20)
+/* Inside the strand, some 100 us; a patch that needs more is computed by the disk pool, and again
+ * when the stream went on meanwhile, at most so often: then 409. */
+#define PATCH_INLINE_DOC_BYTES (16u << 10)
+#define PATCH_INLINE_STEPS 8192
+#define PATCH_INLINE_MEMORY (256u << 10)
+#define PATCH_TRIES_MAX 32
+
 IOR_STATIC_ASSERT(RECORD_BYTES_MAX > (1u << 30), "a record holds the largest body");
 IOR_STATIC_ASSERT(QUERY_PARAMS_MAX > LISTEN_SUBS_MAX + 16, "all of s= and the others are seen");
 IOR_STATIC_ASSERT(READ_VISIT_ENTRIES <= LIST_NAMES_MAX, "visits are small");
