@@ -1,4 +1,5 @@
-/* src/core/iorio.h - the product as function calls: append, read, list (and watch: core/watch.h).
+/* src/core/iorio.h - the product as function calls: append, read, list (and patch: core/patch.h;
+ * watch: core/watch.h).
  * Every protocol front end calls these and nothing below.
  * Contract of each iorio_x(request, cb): IOR_OK means that cb runs exactly once,
  * later, on the calling worker, never inside the call; any other value means
@@ -11,6 +12,7 @@
 #include "cluster/group.h"
 #include "core/evict.h"
 #include "core/node.h"
+#include "core/append_part.h"
 #include "core/retention_change.h"
 #include "rt/job.h"
 
@@ -38,22 +40,15 @@ struct append {
     struct record record;    /* private */
     struct node *node;       /* private */
     struct vnode *vnode;     /* private */
-    struct stream *stream;   /* private; inside the strand */
+    struct append_part part; /* private; inside the strand */
     struct worker *origin;   /* private */
     append_cb cb;            /* private */
-    uint64_t hash;           /* private */
     uint64_t counted_bytes;  /* private */
     bool accept_pending;     /* private */
     bool done_waiting;       /* private */
     struct ior_slice key;    /* private; in the first item; empty: none */
     uint64_t body_hash;      /* private; with a key */
-    uint64_t payload_bytes;  /* private */
-    uint64_t low;            /* private: what it leaves of the stream */
-    uint64_t front_low;      /* private: the same of what was there before it */
-    uint64_t dropped_bytes;  /* private: payload of what goes of that */
-    uint64_t own_bytes;      /* private: payload of its own events that stay */
-    unsigned evict_loads;    /* private */
-    bool is_new;             /* private: the stream begins with it */
+    struct patch *patch;     /* owned; NULL: it is none (core/patch.h) */
 
     uint32_t count;                    /* events */
     enum append_expect expect;         /* in */

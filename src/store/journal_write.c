@@ -88,7 +88,7 @@ static enum ior_err staging_reserve(struct journal *j)
     if (j->batch_length_bytes <= JOURNAL_BATCH_BYTES_MAX) {
         need += j->batch_length_bytes;
     } else {
-        need += RECORD_HEAD_BYTES + 2 * DIRECT_BYTES;
+        need += RECORD_HEAD_BYTES + RECORD_BLOBS_MAX * DIRECT_BYTES;
     }
     if (need <= j->staging_room) return IOR_OK;
     uint64_t room = j->staging_room == 0 ? 64 << 10 : j->staging_room;
@@ -115,6 +115,8 @@ static enum ior_err write_batch(struct journal *j, enum batch_kind kind)
         gather_copy(&g, r->head, RECORD_HEAD_BYTES);
         gather_blob(&g, r->front);
         gather_blob(&g, r->items);
+        gather_blob(&g, r->second_front);
+        gather_blob(&g, r->second_items);
     }
     struct batch_head head = {
         .number = j->next_number,
