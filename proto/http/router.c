@@ -62,6 +62,7 @@ static void add_method(char *allow, size_t room, const struct route *r)
     static const char *const words[] = {[METHOD_GET] = "GET",
                                         [METHOD_POST] = "POST",
                                         [METHOD_PUT] = "PUT",
+                                        [METHOD_PATCH] = "PATCH",
                                         [METHOD_DELETE] = "DELETE"};
     size_t n = strlen(allow);
     snprintf(allow + n, room - n, "%s%s%s", n > 0 ? ", " : "", words[r->method],

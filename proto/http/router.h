@@ -7,12 +7,21 @@
 
 struct http_call;
 
-enum route_method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OTHER };
+enum route_method {
+    METHOD_GET,
+    METHOD_HEAD,
+    METHOD_POST,
+    METHOD_PUT,
+    METHOD_PATCH,
+    METHOD_DELETE,
+    METHOD_OTHER
+};
 enum route_scope { SCOPE_OPEN, SCOPE_NODE, SCOPE_BUCKET, SCOPE_STREAM };
 enum route_types {
     TYPES_NONE,
     TYPES_JSON,
     TYPES_EVENT,
+    TYPES_PATCH,
     TYPES_AS_JSON,
     TYPES_AS_EVENTS,
     TYPES_LIVE

@@ -268,6 +268,8 @@ static const char *status_text(int status)
         return "Method Not Allowed";
     case 406:
         return "Not Acceptable";
+    case 409:
+        return "Conflict";
     case 410:
         return "Gone";
     case 412:

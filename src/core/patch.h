@@ -41,11 +41,14 @@ struct patch {
 
 /* May this stream be patched: are the patches' names names, and is it none of them? */
 bool patch_name_ok(struct ior_slice stream);
-/* An append that patches. The names are valid, the key as for append_new(). BODY, TOOLARGE with
- * *fault: it is no patch; NAME: not patch_name_ok(); NOMEM. */
+/* An append that patches; the names are valid. With *fault: BODY, TOOLARGE: it is no patch; NAME:
+ * not patch_name_ok(); NOMEM. */
 IOR_MUST_CHECK enum ior_err patch_new(struct ior_slice bucket, struct ior_slice stream,
-                                      struct ior_slice body, struct ior_slice key,
-                                      struct append **ret, struct json_patch_fault *fault);
+                                      struct ior_slice body, struct append **ret,
+                                      struct json_patch_fault *fault);
+/* An idempotency key, as of append_new(). The same key with the same patch is a repetition,
+ * whatever it would make now. */
+void patch_set_key(struct append *a, struct ior_slice key);
 
 /* ---- for append.c, inside the strand ---- */
 

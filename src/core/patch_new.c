@@ -54,10 +54,9 @@ static enum ior_err take_body(struct append *a, struct ior_slice body,
 }
 
 enum ior_err patch_new(struct ior_slice bucket, struct ior_slice stream, struct ior_slice body,
-                       struct ior_slice key, struct append **ret, struct json_patch_fault *fault)
+                       struct append **ret, struct json_patch_fault *fault)
 {
     IOR_ASSERT(bucket.size_bytes <= BUCKET_BYTES_MAX && stream.size_bytes <= STREAM_BYTES_MAX);
-    IOR_ASSERT(key.size_bytes <= IDEMPOTENCY_KEY_BYTES_MAX);
     *fault = (struct json_patch_fault){.op = JSON_PATCH_NO_OP};
     if (!patch_name_ok(stream))
         return ior_why_set(&fault->why, IOR_E_NAME,
@@ -80,11 +79,16 @@ enum ior_err patch_new(struct ior_slice bucket, struct ior_slice stream, struct 
     p->log.count = 1;
     p->log.payload_bytes = body.size_bytes;
     a->count = 1;
-    if (key.size_bytes > 0) {
-        memcpy(p->key, key.data, key.size_bytes);
-        a->key = ior_slice(p->key, key.size_bytes);
-        a->body_hash = patch_body_hash(body);
-    }
     *ret = a;
     return IOR_OK;
+}
+
+void patch_set_key(struct append *a, struct ior_slice key)
+{
+    struct ior_slice items = ior_slice(a->patch->log.items->data, a->patch->log.items->size_bytes);
+    IOR_ASSERT(key.size_bytes <= IDEMPOTENCY_KEY_BYTES_MAX);
+    if (key.size_bytes == 0) return;
+    memcpy(a->patch->key, key.data, key.size_bytes);
+    a->key = ior_slice(a->patch->key, key.size_bytes);
+    a->body_hash = patch_body_hash(item_at(items, 0).payload);
 }
