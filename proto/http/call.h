@@ -40,6 +40,7 @@ struct http_call {
     struct ior_slice id; /* raw */
     struct query_param *query;
     size_t query_count;
+    bool query_cut; /* a parameter was broken or one too many, and is left out */
     struct ior_slice body;
     enum body_type body_type;
     enum answer_type answer; /* of a route AS_JSON or AS_EVENTS */
@@ -73,6 +74,8 @@ struct http_call {
 /* ---- what came ---- */
 /* Lower-case name; data NULL: not there. */
 struct ior_slice call_header(const struct http_call *call, const char *name);
+/* Is it there more than once? */
+bool call_header_repeated(const struct http_call *call, const char *name);
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret);
 bool call_from_loopback(const struct http_call *call);
 

@@ -181,8 +181,10 @@ void http_dispatch(struct http_call *call, struct ior_slice method, struct ior_s
     bool names_ok = decode_names(call, route_params, param_count, &scratch);
     if (mark != NULL && params != NULL) {
         struct ior_slice query = ior_slice(mark + 1, target.size_bytes - path.size_bytes - 1);
+        bool whole = true;
         call->query = params;
-        call->query_count = query_parse(query, scratch, params);
+        call->query_count = query_parse(query, scratch, params, &whole);
+        call->query_cut = !whole;
     }
     check_and_handle(call, names_ok);
 }

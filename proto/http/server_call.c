@@ -223,6 +223,14 @@ struct ior_slice call_header(const struct http_call *call, const char *name)
     return ior_slice(v.base == NULL ? "" : v.base, v.len);
 }
 
+bool call_header_repeated(const struct http_call *call, const char *name)
+{
+    h2o_req_t *req = req_of(call);
+    ssize_t at = h2o_find_header_by_str(&req->headers, name, strlen(name), -1);
+    if (at >= 0) at = h2o_find_header_by_str(&req->headers, name, strlen(name), at);
+    return at >= 0;
+}
+
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret)
 {
     for (size_t i = 0; i < call->query_count; i++) {
@@ -464,10 +472,22 @@ static struct stream_gen *gen_of(const struct http_call *call)
     return (struct stream_gen *)(void *)req_of(call)->_generator;
 }
 
+/* A write that was begun outside of h2o's loop and went out at once leaves the socket polled for
+ * writing, when one before it had to wait: h2o looks at its state while that write still counts.
+ * An event that finds no write is an assertion in h2o (evloop, 2.2.5). So where a write has ended
+ * and the next one comes later, h2o is made to look again: what it reads is stopped, which it is
+ * already while a request is worked on. */
+static void look_again(struct http_call *call)
+{
+    struct http_conn *conn = http_conn_of(call);
+    if (conn != NULL && req_of(call)->version < 0x200) h2o_socket_read_stop(conn->sock);
+}
+
 static void on_proceed(h2o_generator_t *self, h2o_req_t *req)
 {
     struct stream_gen *g = (struct stream_gen *)(void *)self;
     (void)req;
+    look_again(g->call);
     ior_buf_done(&g->sending);
     g->call->stream_next(g->call);
 }

@@ -125,22 +125,26 @@ static bool bad_header(struct http_call *call, const char *field, struct ior_sli
     return false;
 }
 
+/* Two lines of a condition or a key cannot both be meant. */
 bool append_take_headers(struct http_call *call, struct append_terms *p)
 {
     struct ior_slice match = call_header(call, "if-match");
     struct ior_slice none = call_header(call, "if-none-match");
     if (match.data != NULL) {
         p->expect = EXPECT_LAST_ID;
-        if (!negotiate_etag(match, &p->expect_last_id)) return bad_header(call, "If-Match", match);
+        if (!negotiate_etag(match, &p->expect_last_id) || call_header_repeated(call, "if-match"))
+            return bad_header(call, "If-Match", match);
     }
     if (none.data != NULL) {
-        if (match.data != NULL || !ior_slice_eq(none, IOR_SLICE("*")))
+        if (match.data != NULL || !ior_slice_eq(none, IOR_SLICE("*")) ||
+            call_header_repeated(call, "if-none-match"))
             return bad_header(call, "If-None-Match", none);
         p->expect = EXPECT_NONE_KEPT;
     }
     struct ior_slice key = call_header(call, "idempotency-key");
     if (key.data != NULL) {
-        if (key.size_bytes == 0 || key.size_bytes > IDEMPOTENCY_KEY_BYTES_MAX)
+        if (key.size_bytes == 0 || key.size_bytes > IDEMPOTENCY_KEY_BYTES_MAX ||
+            call_header_repeated(call, "idempotency-key"))
             return bad_header(call, "Idempotency-Key", key);
         p->key = key;
     }

@@ -42,10 +42,10 @@ IOR_MUST_CHECK enum ior_err datadir_lock_existing(const char *dir, struct datadi
                                                   struct ior_why *why);
 void datadir_unlock(struct datadir_lock *l);
 bool datadir_is_locked(const char *dir);
-/* The file node.run of a running node: where it listens. */
-void datadir_write_run(const char *dir, const char *where);
+/* The file node.run of a running node: where it listens. False: there is no room for it. */
+IOR_MUST_CHECK bool datadir_write_run(const char *dir, const char *where);
 void datadir_remove_run(const char *dir);
-/* False: no node runs there. */
+/* False: no node runs there. *ret_where "": where it listens is not known. */
 bool datadir_read_run(const char *dir, long *ret_pid, char *ret_where, size_t room);
 
 /* ---- control.c: verbs that talk to a node in another process ---- */

@@ -159,6 +159,9 @@ enum exit_code control_ping(const struct config *c)
     char where[128];
     char answer[1024];
     if (!datadir_read_run(c->paths_data, &pid, where, sizeof where)) return not_running();
+    if (where[0] == 0) /* there was no room for node.run */
+        snprintf(where, sizeof where, "%s:%lld", c->http_bind[0] != 0 ? c->http_bind : "127.0.0.1",
+                 (long long)c->http_port);
     int fd = connect_to(where);
     if (fd < 0) return not_running();
     size_t n = 0;

@@ -507,7 +507,9 @@ static enum ior_err door_start(struct run *r)
     if (err != IOR_OK) return err;
     each_worker(r, open_door);
     atomic_store(&r->app.ready, true);
-    datadir_write_run(c->paths_data, r->where);
+    if (!datadir_write_run(c->paths_data, r->where))
+        LOG_WARNING("app", "no node.run", "it cannot be written to %s: `iorio ping` asks http.port",
+                    c->paths_data);
     LOG_INFO("http", "listening", "where=%s workers=%u", r->where, r->worker_count);
     return IOR_OK;
 }

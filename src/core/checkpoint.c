@@ -135,7 +135,7 @@ bool checkpoint_is_due(struct checkpoint *c)
     node_look_at_disk(n);
     uint64_t now_us = clock_mono_us();
     uint64_t journal_bytes = node_journal_bytes(n);
-    atomic_store(&n->journal_over, journal_bytes > n->params.journal_bytes_max);
+    node_look_at_journal(n);
     uint64_t failed_us = atomic_load(&c->failed_us);
     if (failed_us != 0 && now_us - failed_us < CHECKPOINT_RETRY_MS * 1000u) return false;
     if (journal_failed(n->journal)) return false;

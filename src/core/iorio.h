@@ -152,16 +152,19 @@ struct read {
     uint64_t disk_uid, disk_from, disk_low; /* private: what the disk is asked for */
     size_t disk_max;                        /* private */
     enum ior_err disk_err;                  /* private */
+    unsigned evictions;                     /* private */
 
     enum read_from how; /* in: the last `limit`; from id `from`; from High - `from` + 1 */
     uint64_t from;      /* in */
     uint64_t to;        /* in: no id above; UINT64_MAX: no bound */
     uint64_t limit;     /* in: at most so many events; may be more than one visit gives */
     bool cache_only;    /* in: from the first id >= from on that is in memory */
+    bool whole;         /* in: GONE when ids from `from` on were removed; read_release() sets it */
+    bool as_it_is;      /* in: also what retention is still to take; for tests */
     void *user_ptr;     /* the caller's */
     uint64_t user[2];   /* the caller's */
 
-    enum ior_err err;         /* out: OK, BUSY, NOMEM, CLOSING, IO, CORRUPT (logged) */
+    enum ior_err err;         /* out: OK, BUSY, NOMEM, CLOSING, IO, CORRUPT (logged), GONE */
     bool exists;              /* out: something was ever appended */
     uint64_t low;             /* out: API.md Iorio-Low */
     uint64_t high;            /* out */
@@ -181,7 +184,8 @@ IOR_MUST_CHECK enum ior_err read_new(struct ior_slice bucket, struct ior_slice s
                                      struct read **ret);
 /* One visit: at most READ_VISIT_ENTRIES events and about READ_VISIT_BYTES. */
 IOR_MUST_CHECK enum ior_err iorio_read(struct node *n, struct read *r, read_cb cb);
-/* Gives the events back and prepares the next visit (from `next`, `left` events). */
+/* Gives the events back and prepares the next visit (from `next`, `left` events). What was
+ * removed meanwhile would be a hole: that visit ends with GONE. */
 void read_release(struct read *r);
 void read_free(struct read *r);
 

@@ -71,7 +71,8 @@ bool node_writable(struct node *n)
 
 /* What is in the tail will be in chunk files: about as many bytes (its cost in memory is more),
  * and a file for each stream that has enough for one. */
-bool node_has_room(struct node *n, uint64_t more_bytes)
+/* margin_bytes: so much more than is needed. */
+static bool has_room(struct node *n, uint64_t more_bytes, uint64_t margin_bytes)
 {
     const struct node_params *p = &n->params;
     if (p->disk_reserve_bytes == 0) return true;
@@ -79,8 +80,13 @@ bool node_has_room(struct node *n, uint64_t more_bytes)
     uint64_t promised = atomic_load_explicit(&n->disk_promised, memory_order_relaxed);
     uint64_t files = atomic_load_explicit(&n->disk_files, memory_order_relaxed);
     return atomic_load_explicit(&n->disk_bytes, memory_order_relaxed) >=
-               tail + promised + p->disk_reserve_bytes &&
+               tail + promised + p->disk_reserve_bytes + margin_bytes &&
            files >= tail / p->small_bytes_max + DISK_FILES_RESERVED;
+}
+
+bool node_has_room(struct node *n, uint64_t more_bytes)
+{
+    return has_room(n, more_bytes, 0);
 }
 
 void node_look_at_disk(struct node *n)
@@ -93,7 +99,7 @@ void node_look_at_disk(struct node *n)
     metric_gauge_set(METRIC_disk_free_bytes,
                      room.bytes > INT64_MAX ? INT64_MAX : (int64_t)room.bytes);
     /* A little before small appends are refused, so that it does not come and go with them. */
-    bool tight = !node_has_room(n, n->params.disk_reserve_bytes / 4);
+    bool tight = !has_room(n, 0, n->params.disk_reserve_bytes / 4);
     if (atomic_exchange(&n->disk_tight, tight) == tight) return;
     if (tight) {
         LOG_WARNING("disk", "full",
@@ -111,6 +117,11 @@ uint64_t node_journal_bytes(struct node *n)
     return (journal_active_segment(n->journal) + 1 - first) * n->params.segment_bytes;
 }
 
+void node_look_at_journal(struct node *n)
+{
+    atomic_store(&n->journal_over, node_journal_bytes(n) > n->params.journal_bytes_max);
+}
+
 uint64_t node_catalog_bytes(struct node *n)
 {
     return kv_file_bytes(n->kv);
@@ -121,6 +132,7 @@ static bool take_room(void *ctx, uint64_t bytes)
 {
     struct node *n = ctx;
     node_look_at_disk(n);
+    node_look_at_journal(n); /* a checkpoint that is under way may take long */
     if (!node_has_room(n, bytes)) return false;
     atomic_store(&n->disk_promised, bytes);
     return true;

@@ -103,4 +103,6 @@ bool node_has_room(struct node *n, uint64_t more_bytes);
 void node_look_at_disk(struct node *n);
 /* Bytes of the segments that are needed; of the catalog's file. */
 uint64_t node_journal_bytes(struct node *n);
+/* Is it larger than journal_bytes_max? Appends are refused then. Any thread. */
+void node_look_at_journal(struct node *n);
 uint64_t node_catalog_bytes(struct node *n);

@@ -301,11 +301,23 @@ static enum patch_step take_result(struct append *a)
     return PATCH_READY;
 }
 
+/* The newest event is one that a reader would see: what is too old goes before he looks
+ * (evict_due). */
+static bool is_kept(struct append *a)
+{
+    struct stream *s = a->part.stream;
+    struct retention r;
+    if (s == NULL || s->reserved < s->reserved_low) return false;
+    if (!evict_policy(a->vnode, s, &r)) return true;
+    uint64_t now_ms = atomic_load_explicit(&a->node->retention_now_ms, memory_order_relaxed);
+    uint64_t second_ms = now_ms - now_ms % 1000;
+    return second_ms <= r.max_age_ms || s->reserved_time_ms >= second_ms - r.max_age_ms;
+}
+
 enum patch_step patch_make_event(struct append *a)
 {
     struct patch *p = a->patch;
-    struct stream *s = a->part.stream;
-    if (s == NULL || s->reserved < s->reserved_low) {
+    if (!is_kept(a)) {
         a->err = IOR_E_NOEVENT;
         return PATCH_FAILS;
     }

@@ -56,7 +56,9 @@ struct stream {
     struct head_load *heading;  /* they are being loaded: appends wait */
     struct retention retention; /* what holds, by the view with this number */
     uint64_t retention_number;
-    unsigned pins;           /* it stays in memory */
+    unsigned pins;      /* it stays in memory */
+    uint64_t oldest_id; /* of this event on the disk the time is known: */
+    uint64_t oldest_ms;
     uint64_t keys_saved;     /* keys of records up to this id are in the catalog */
     struct ior_ring dirty;   /* in table.dirty or table.taking; else zeros: nothing to save */
     struct ior_ring used;    /* in table.used: committed, least recently used first */

@@ -205,6 +205,10 @@ static bool judge_policy(struct trim *t, struct stream *s, uint64_t *ret_bytes)
         }
         e.low = had->low;
         e.dropped_bytes = had->bytes;
+        if (had->low_ms > 0) {
+            s->oldest_id = had->low;
+            s->oldest_ms = had->low_ms;
+        }
     }
     uint64_t now_ms = atomic_load(&t->node->retention_now_ms);
     if (e.low >= s->first) evict_judge(s, &t->retention, now_ms, 0, 0, &e);
@@ -225,6 +229,10 @@ static void trim_by_policy(struct trim *t, struct stream *s)
         return;
     }
     if (!judge_policy(t, s, &dropped_bytes)) return;
+    if (t->low == s->reserved_low && t->low > s->low) { /* somebody else's is on its way */
+        group_barrier(&t->vnode->group, &t->op.proposal);
+        return;
+    }
     if (t->low == s->reserved_low) {
         answer(t, IOR_OK);
         return;

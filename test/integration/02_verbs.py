@@ -246,6 +246,24 @@ class Verbs(unittest.TestCase):
         self.node.start()
         self.assertEqual(self.verb("ping").returncode, OK)
 
+    def test_run_file_of_somebody_else(self):
+        """stop ends the process that holds the lock, whatever node.run says, and also when there is none."""
+        for text in ("pid {}\nhttp 127.0.0.1:1\n", None):
+            self.node.start()
+            other = subprocess.Popen(["sleep", "60"])
+            track(other.pid)
+            path = os.path.join(self.node.data, "node.run")
+            if text:
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text.format(other.pid))
+            else:
+                os.unlink(path)
+            self.assertEqual(self.verb("stop").returncode, OK)
+            self.assertEqual(self.node.wait(), 0)
+            self.assertIsNone(other.poll())
+            other.kill()
+            other.wait()
+
     # --- console ---
 
     def test_console_and_ping(self):

@@ -95,6 +95,17 @@ class Verify(unittest.TestCase):
                                        r"\(\d+ records\), errors 0, notes 0\n$")
         self.assertEqual(self.names(), before)
 
+    def test_more_at_once_than_is_kept(self):
+        """A batch of which only the last events stay is no damage."""
+        self.node.start()
+        policy = b'{"max_events":2}'
+        self.assertEqual(self.node.call("PUT", "/policies/few", policy, "application/json").status, 200)
+        answer = self.node.call("POST", "/streams/few/s", b"1\n2\n3\n4\n5\n", "application/x-ndjson")
+        self.assertEqual(answer.status, 201)
+        self.node.stop()
+        ended = self.verify()
+        self.assertEqual(ended.returncode, SOUND, ended)
+
     def test_conf(self):
         """Without a directory it is that of the configuration."""
         self.node.write_conf()

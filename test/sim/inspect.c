@@ -202,6 +202,7 @@ static void scan_stream(struct world *w, unsigned stream)
     enum ior_err err = read_new(ior_slice_str(s->bucket), ior_slice_str(s->name), &r);
     IOR_ASSERT(err == IOR_OK);
     r->user_ptr = &sc;
+    r->as_it_is = true; /* nothing changes while it looks */
     r->how = READ_FROM_ID;
     r->from = 1;
     r->limit = UINT64_MAX;
