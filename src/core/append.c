@@ -186,7 +186,9 @@ static enum patch_step find_streams(struct append *a, enum ior_err *ret_err)
         evict_park(p->stream, &a->msg);
         return PATCH_WAITS;
     }
-    return a->patch == NULL ? PATCH_READY : patch_find_log(a, ret_err);
+    /* Without the one the other is of no use, and two that are not in memory would take turns in
+     * being looked up for ever. */
+    return a->patch == NULL || p->stream == NULL ? PATCH_READY : patch_find_log(a, ret_err);
 }
 
 static bool judge_retention(struct append *a)

@@ -13,6 +13,7 @@ enum { LIVES_MAX = 8, STEPS_MAX = 500, PENDING_MAX = 60 };
 enum step {
     STEP_APPEND,
     STEP_REPEAT,
+    STEP_PATCH,
     STEP_TRIM,
     STEP_READ,
     STEP_LIST,
@@ -42,6 +43,7 @@ static struct mix choose_mix(struct world *w)
 {
     struct mix m = {.weight = {[STEP_APPEND] = 30,
                                [STEP_REPEAT] = 8,
+                               [STEP_PATCH] = 10,
                                [STEP_TRIM] = 3,
                                [STEP_READ] = 6,
                                [STEP_LIST] = 2,
@@ -118,6 +120,9 @@ static void do_step(struct world *w, enum step step)
         break;
     case STEP_REPEAT:
         if (!busy) client_repeat(w);
+        break;
+    case STEP_PATCH:
+        if (!busy) patcher_step(w);
         break;
     case STEP_TRIM:
         if (!busy) client_trim(w);

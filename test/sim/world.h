@@ -6,6 +6,7 @@
 #include "core/iorio.h"
 #include "facts.h"
 #include "model.h"
+#include "patcher.h"
 #include "rt/clock.h"
 #include "rt/disk_sim.h"
 
@@ -37,6 +38,7 @@ struct world {
     unsigned retention_mode; /* retention.h */
     struct model model;
     struct facts facts;
+    struct patcher patcher;
 };
 
 void world_init(struct world *w, uint64_t seed);

@@ -215,6 +215,9 @@ static void no_event(void **state)
     delete_all(&rig, "b", "s");
     assert_int_equal(patch_now(&rig, "b", "s", "[]"), -IOR_E_NOEVENT);
     rig_put(&rig, "b", "s", "{\"n\":1}");
+    checkpoint_ok(&rig);
+    for (char name[2] = "a"; name[0] <= 'p'; name[0]++) /* the catalog is asked for each */
+        assert_int_equal(patch_now(&rig, "new", name, "[]"), -IOR_E_NOEVENT);
     struct trim *t = trim_submit(&rig, "b", "s", 0, true);
     patch_submit(&rig, &p, "b", "s", "[]");
     rig_turns(&rig);
