@@ -132,6 +132,17 @@ def cmd_post(client, args):
     return EXIT_OK
 
 
+def cmd_patch(client, args):
+    body = read_data(args.data)
+    meta = client.patch(args.bucket, args.stream, body, args.content_type or iorio.PATCH,
+                        if_match=args.if_match)
+    if args.as_json:
+        put(dump({"meta": meta}))
+    else:
+        put(f"{args.bucket}/{args.stream} {meta.get('id')}  {when(meta.get('t'))}")
+    return EXIT_OK
+
+
 class Batch:
     """Lines of the input that travel together: their numbers, and the ones that are not blank."""
 
@@ -547,6 +558,16 @@ def make_parser():
     p.add_argument("--progress", action="store_true",
                    help="--lines: progress on standard error (the default on a terminal)")
     p.set_defaults(handler=cmd_post)
+    add_common(p, top=False)
+
+    p = verbs.add_parser("patch", help="patch the last event of a stream (JSON Patch)")
+    p.add_argument("bucket")
+    p.add_argument("stream")
+    p.add_argument("data", help="the patch itself, @file, or - for standard input")
+    p.add_argument("-c", "--content-type", type=header_text, help=f"{iorio.PATCH} unless given")
+    p.add_argument("--if-match", type=whole(0, LIMIT_ALL), metavar="ID",
+                   help="only if the last event still has this id")
+    p.set_defaults(handler=cmd_patch)
     add_common(p, top=False)
 
     p = verbs.add_parser("get", help="get content from a stream")
