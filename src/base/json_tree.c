@@ -5,7 +5,7 @@
 #include "base/assert.h"
 #include "base/json_tree_private.h"
 
-enum { KIDS_MORE_MIN = 4, KIDS_MORE_PART = 8, BYTES_PER_STEP = 64 };
+enum { KIDS_FEW = 16, KIDS_MORE_MIN = 4, KIDS_MORE_PART = 8, BYTES_PER_STEP = 64 };
 
 void json_tree_init(struct json_tree *t, struct ior_slice text, const struct json_tree_limits *l)
 {
@@ -13,9 +13,7 @@ void json_tree_init(struct json_tree *t, struct ior_slice text, const struct jso
     ior_arena_init(&t->arena, l->memory_max);
     text = json_trim(text);
     IOR_ASSERT(text.size_bytes > 0 && text.size_bytes <= UINT32_MAX / 4);
-    unsigned height = 0;
-    (void)json_value_end(text.data, text.data + text.size_bytes, &height);
-    t->root = json_node_of(text, height);
+    t->root = json_node_of(text, JSON_DEPTH_MAX); /* at most: nobody has looked */
 }
 
 void json_tree_done(struct json_tree *t)
@@ -74,27 +72,36 @@ struct json_kids *json_kids_new(struct json_tree *t, uint32_t room, enum ior_err
     return k;
 }
 
-/* Twice over the text: the first time only to count. */
+static struct json_node node_of_member(const struct json_member *m)
+{
+    struct json_node n = json_node_of(m->value, m->height);
+    n.name = m->name.data;
+    n.name_bytes = (uint32_t)m->name.size_bytes;
+    return n;
+}
+
+/* The first few go over the stack; of more the rest is walked twice, the first time to count. */
 enum ior_err json_node_open(struct json_tree *t, struct json_node *n)
 {
     struct json_walk w;
     struct json_member m;
+    struct json_node few[KIDS_FEW];
     uint32_t count = 0;
     if (n->kids != NULL || !is_container(n)) return IOR_OK;
     IOR_ASSERT(n->text != NULL);
     json_walk_begin(&w, ior_slice(n->text, n->text_bytes));
-    while (json_walk_next(&w, &m)) count++;
-    enum ior_err err = json_tree_spend(t, count + n->text_bytes / BYTES_PER_STEP);
+    while (count < KIDS_FEW && json_walk_next(&w, &m)) few[count++] = node_of_member(&m);
+    struct json_walk rest = w;
+    uint32_t more = 0;
+    while (count == KIDS_FEW && json_walk_next(&w, &m)) more++;
+    enum ior_err err = json_tree_spend(t, count + more + n->text_bytes / BYTES_PER_STEP);
     if (err != IOR_OK) return err;
-    struct json_kids *k = json_kids_new(t, count, &err);
+    struct json_kids *k = json_kids_new(t, count + more, &err);
     if (k == NULL) return err;
-    json_walk_begin(&w, ior_slice(n->text, n->text_bytes));
-    while (k->count < count && json_walk_next(&w, &m)) {
-        struct json_node *kid = &k->at[k->count++];
-        *kid = json_node_of(m.value, m.height);
-        kid->name = m.name.data;
-        kid->name_bytes = (uint32_t)m.name.size_bytes;
-    }
+    memcpy(k->at, few, count * sizeof *few);
+    k->count = count;
+    while (k->count < count + more && json_walk_next(&rest, &m))
+        k->at[k->count++] = node_of_member(&m);
     n->kids = k;
     return IOR_OK;
 }

@@ -57,11 +57,11 @@ static const uint8_t *string_end(const uint8_t *p, const uint8_t *end)
 
 static const uint8_t *scalar_end(const uint8_t *p, const uint8_t *end)
 {
+    static const bool ends[256] = {[','] = true,  [']'] = true,  ['}'] = true, [' '] = true,
+                                   ['\t'] = true, ['\n'] = true, ['\r'] = true};
     if (*p == '"') return string_end(p, end);
-    p++;
-    while (p < end && *p != ',' && *p != ']' && *p != '}' && *p != ' ' && *p != '\t' &&
-           *p != '\n' && *p != '\r')
-        p++;
+    do p++;
+    while (p < end && !ends[*p]);
     return p;
 }
 

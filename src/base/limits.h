@@ -122,8 +122,8 @@
 #define PATCH_MEMORY_MAX (64u << 20)
 /* Inside the strand, some 100 us; a patch that needs more is computed by the disk pool, and again
  * when the stream went on meanwhile, at most so often: then 409. */
-#define PATCH_INLINE_DOC_BYTES (16u << 10)
-#define PATCH_INLINE_STEPS 8192
+#define PATCH_INLINE_DOC_BYTES (8u << 10)
+#define PATCH_INLINE_STEPS 4096
 #define PATCH_INLINE_MEMORY (256u << 10)
 #define PATCH_TRIES_MAX 32
 

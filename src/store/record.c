@@ -147,12 +147,11 @@ static void put_head(uint8_t *at, const struct record_head *h)
 
 void record_seal(struct record *r, const struct record_head *head)
 {
-    const struct ior_blob *const blobs[RECORD_BLOBS_MAX] = {r->front, r->items, r->second_front,
-                                                            r->second_items};
+    const struct ior_blob *const blobs[] = {r->front, r->items, r->second_front, r->second_items};
     size_t length = RECORD_HEAD_BYTES;
     uint32_t count = 0;
     uint32_t crc = 0;
-    for (size_t i = 0; i < RECORD_BLOBS_MAX; i++) {
+    for (size_t i = 0; i < IOR_LEN(blobs); i++) {
         if (blobs[i] == NULL) continue;
         length += blobs[i]->size_bytes;
         crc = crc_items(crc, ior_slice(blobs[i]->data, blobs[i]->size_bytes), &count);

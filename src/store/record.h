@@ -86,7 +86,6 @@ struct record {
     struct ior_blob *second_items;
     uint32_t length_bytes; /* set by record_seal */
 };
-enum { RECORD_BLOBS_MAX = 4 };
 
 /* Bytes that one item takes. attrs_bytes is a sum of attr_bytes(). */
 size_t item_bytes(size_t attrs_bytes, size_t payload_bytes);

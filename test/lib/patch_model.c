@@ -301,7 +301,10 @@ static bool has_reals(json_t *v)
 
 static json_t *load(struct ior_slice text, size_t flags)
 {
+    if (text.size_bytes == 0) return NULL;
     json_error_t error;
+    /* jansson overlooks a raw NUL behind true, false and null (2.14). */
+    if (memchr(text.data, 0, text.size_bytes) != NULL) return NULL;
     json_t *v = json_loadb((const char *)text.data, text.size_bytes,
                            JSON_DECODE_ANY | JSON_ALLOW_NUL | flags, &error);
     if (v == NULL || !has_reals(v)) return v;
