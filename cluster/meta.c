@@ -1,9 +1,12 @@
 /* cluster/meta.c - see meta.h.
- * Happy path of a change: propose in the strand; when committed, apply to the
- * fact table (meta_facts.c), then the part of the view that changed goes to every worker
- * (meta_view.c); after the last one has it the caller is answered.
- * Failure modes: a change whose view cannot be built (no memory) is durable all
- * the same; the old view stays until the next change and the caller gets NOMEM. */
+ * Happy path of a change: inside the strand its facts are made from the state that is ahead (all
+ * that is proposed), the state behind it is made, and it is proposed; that state is ahead
+ * then. When it is committed its state is the one that holds, and goes to every
+ * worker (meta_view.c); after the last one has it the caller is answered.
+ * Failure modes: everything that needs memory or can be wrong comes before the proposal. A
+ * change that is given up takes those behind it along, and the state ahead is that which
+ * holds again. What was judged by a change on its way waits for it: if that is given up, so
+ * is the judgement. */
 #include "cluster/meta.h"
 
 #include <stddef.h>
@@ -13,7 +16,8 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "cluster/meta_facts.h"
+#include "base/mutant.h"
+#include "cluster/meta_state.h"
 #include "cluster/meta_view.h"
 #include "cluster/retention_fact.h"
 #include "rt/clock.h"
@@ -25,7 +29,9 @@ struct meta {
     struct meta_params params;
     struct strand strand;
     struct group group;
-    struct meta_facts facts; /* guarded by the strand */
+    struct meta_facts facts;    /* before meta_start(); then empty */
+    struct meta_state *applied; /* guarded by the strand, as the next: what is committed */
+    struct meta_state *ahead;   /* with what is proposed */
     struct meta_view view;
 };
 
@@ -42,7 +48,6 @@ enum ior_err meta_new(const struct meta_params *p, struct meta **ret)
     }
     m->magic = META_MAGIC;
     m->params = *p;
-    meta_facts_init(&m->facts);
     strand_init(&m->strand);
     group_init(&m->group, 0, p->journal, &m->strand, group_ops(), m, p->node);
     *ret = m;
@@ -54,6 +59,8 @@ void meta_free(struct meta *m)
     if (m == NULL) return;
     IOR_CHECK_MAGIC(m, META_MAGIC);
     meta_facts_done(&m->facts);
+    meta_state_unref(m->applied);
+    meta_state_unref(m->ahead);
     meta_view_done(&m->view);
     strand_done(&m->strand);
     m->magic = 0;
@@ -62,31 +69,25 @@ void meta_free(struct meta *m)
 
 /* ---- facts ---- */
 
-static enum ior_err apply_items(struct meta *m, struct ior_slice items)
+static enum ior_err replay_items(struct meta *m, struct ior_slice items)
 {
+    enum ior_err err = IOR_OK;
+    struct fact f;
     size_t pos = 0;
-    struct item it;
-    enum ior_err err;
-    while ((err = item_next(items, &pos, &it)) == IOR_OK) {
-        struct ior_slice key = item_attr(&it, ATTR_KEY);
-        if (it.op != ITEM_SET || key.data == NULL) return IOR_E_VERSION;
-        struct ior_slice value = it.payload;
-        if ((it.flags & ITEM_FLAG_JSON) == 0) value = (struct ior_slice){NULL, 0}; /* unset */
-        err = meta_facts_set(&m->facts, key, value);
-        if (err != IOR_OK) return err;
-        meta_view_touch(&m->view, &(struct fact){key, value});
-    }
-    return err == IOR_E_END ? IOR_OK : err;
+    while (err == IOR_OK && meta_item_next(items, &pos, &f, &err))
+        err = meta_facts_set(&m->facts, f.key, f.value);
+    return err;
 }
 
 enum ior_err meta_replay(struct meta *m, const struct record_head *head, struct ior_slice items,
                          struct ior_why *why)
 {
     IOR_CHECK_MAGIC(m, META_MAGIC);
+    IOR_ASSERT(m->applied == NULL);
     bool apply = false;
     enum ior_err err = group_replay(&m->group, head, &apply, why);
     if (err != IOR_OK || !apply) return err;
-    err = apply_items(m, items);
+    err = replay_items(m, items);
     if (err == IOR_OK) return err;
     return ior_why_set(why, err, "group 0, index %llu: a fact that this version cannot read",
                        (unsigned long long)head->index);
@@ -94,7 +95,13 @@ enum ior_err meta_replay(struct meta *m, const struct record_head *head, struct 
 
 enum ior_err meta_start(struct meta *m, struct ior_why *why)
 {
-    return meta_view_start(&m->view, &m->facts, why);
+    IOR_ASSERT(m->applied == NULL);
+    enum ior_err err = meta_state_of(&m->facts, &m->applied, why);
+    if (err != IOR_OK) return err;
+    meta_facts_done(&m->facts);
+    m->ahead = meta_state_ref(m->applied);
+    meta_view_start(&m->view, m->applied);
+    return IOR_OK;
 }
 
 const struct policy *meta_policy(const struct meta *m)
@@ -107,9 +114,21 @@ const struct retention_view *meta_retention(const struct meta *m)
     return meta_view_of_worker(&m->view)->retention;
 }
 
+const struct revoked *meta_revoked(const struct meta *m)
+{
+    return meta_view_of_worker(&m->view)->revoked;
+}
+
 const struct policy *meta_newest_policy(const struct meta *m)
 {
-    return m->view.policy;
+    return m->applied->policy;
+}
+
+static void replace(struct meta_state **at, struct meta_state *by)
+{
+    struct meta_state *old = *at;
+    *at = meta_state_ref(by);
+    meta_state_unref(old);
 }
 
 /* ---- a change ---- */
@@ -159,11 +178,22 @@ bool meta_change_empty(const struct meta_change *c)
     return c->items.size_bytes == 0;
 }
 
+/* What belongs to one submit. */
+static void tidy(struct meta_change *c)
+{
+    record_done(&c->record);
+    c->record = (struct record){0};
+    meta_state_unref(c->next);
+    c->next = NULL;
+    meta_mail_free(c->mail);
+    c->mail = NULL;
+}
+
 void meta_change_free(struct meta_change *c)
 {
     if (c == NULL) return;
     ior_buf_done(&c->items);
-    record_done(&c->record);
+    tidy(c);
     free(c);
 }
 
@@ -185,50 +215,14 @@ static void answer(struct meta_change *c, enum ior_err err)
     worker_post(c->origin, &c->msg);
 }
 
-static void change_done(struct meta *m, struct meta_op *op, enum ior_err err);
+/* ---- it is on its way ---- */
 
-static void strand_change(struct msg *m)
+static void on_seen(void *ctx)
 {
-    struct meta_change *c = IOR_CONTAINER(m, struct meta_change, msg);
-    c->op.done = change_done;
-    c->op.proposal.record = &c->record;
-    c->op.proposal.time_ms = clock_wall_ms();
-    enum ior_err err = group_propose(&c->meta->group, &c->op.proposal);
-    if (err != IOR_OK) answer(c, err);
+    answer(ctx, IOR_OK);
 }
 
-enum ior_err meta_change_submit(struct meta *m, struct meta_change *c, meta_change_cb cb)
-{
-    IOR_CHECK_MAGIC(m, META_MAGIC);
-    IOR_ASSERT(!meta_change_empty(c));
-    struct ior_blob *items = ior_blob_new(c->items.size_bytes);
-    if (items == NULL) return IOR_E_NOMEM;
-    memcpy(items->data, c->items.data, c->items.size_bytes);
-    c->record.items = items;
-    c->meta = m;
-    c->origin = worker_current();
-    c->cb = cb;
-    c->msg.run = strand_change;
-    return strand_post(&m->strand, &c->msg);
-}
-
-static void on_seen(void *ctx, enum ior_err err)
-{
-    answer(ctx, err);
-}
-
-static void on_apply(void *ctx, struct proposal *p)
-{
-    struct meta *m = ctx;
-    struct meta_change *c = change_of(p);
-    c->err = apply_items(m, ior_slice(c->record.items->data, c->record.items->size_bytes));
-}
-
-static void on_lost(void *ctx)
-{
-    (void)ctx; /* facts change only when they are committed: nothing is reserved */
-}
-
+/* OK: what holds goes to every worker before the answer. */
 static void change_done(struct meta *m, struct meta_op *op, enum ior_err err)
 {
     struct meta_change *c = IOR_CONTAINER(op, struct meta_change, op);
@@ -237,10 +231,87 @@ static void change_done(struct meta *m, struct meta_op *op, enum ior_err err)
         answer(c, err);
         return;
     }
+    struct meta_mail *mail = c->mail;
+    c->mail = NULL;
+    meta_view_publish(&m->view, mail, m->applied, on_seen, c);
+}
+
+static void on_apply(void *ctx, struct proposal *p)
+{
+    struct meta *m = ctx;
+    replace(&m->applied, change_of(p)->next);
+}
+
+static void on_lost(void *ctx)
+{
+    struct meta *m = ctx;
+    if (MUTANT(keep_lost_facts)) return;
+    replace(&m->ahead, m->applied);
+}
+
+/* The facts of the change, the state behind it and its record. Without facts there is no
+ * record. */
+static enum ior_err prepare(struct meta *m, struct meta_change *c)
+{
     struct ior_why why = {""};
-    err = meta_view_publish(&m->view, &m->facts, on_seen, c, &why);
-    if (why.text[0] != 0) LOG_ERROR("meta", "view not built", "%s", why.text);
-    if (err != IOR_OK) answer(c, err);
+    const struct meta_state *now = MUTANT(facts_from_applied) ? m->applied : m->ahead;
+    enum ior_err err = IOR_OK;
+    if (c->make != NULL) {
+        ior_buf_clear(&c->items);
+        c->revoked = now->revoked;
+        err = c->make(c, now->policy);
+    }
+    if (err != IOR_OK || meta_change_empty(c)) return err;
+    struct ior_slice items = ior_buf_slice(&c->items);
+    err = meta_state_after(m->ahead, items, &c->next, &why);
+    if (err != IOR_OK) {
+        LOG_ERROR("meta", "change refused", "err=%s %s", ior_err_name(err), why.text);
+        return err;
+    }
+    if (c->judge != NULL) err = c->judge(c, now->policy, c->next->policy);
+    if (err != IOR_OK) return err;
+    c->record.items = ior_blob_new(items.size_bytes);
+    if (c->record.items == NULL) return IOR_E_NOMEM;
+    memcpy(c->record.items->data, items.data, items.size_bytes);
+    return IOR_OK;
+}
+
+static enum ior_err propose(struct meta *m, struct meta_change *c)
+{
+    c->op.proposal.record = &c->record;
+    c->op.proposal.time_ms = clock_wall_ms();
+    enum ior_err err = group_propose(&m->group, &c->op.proposal);
+    if (err == IOR_OK) replace(&m->ahead, c->next);
+    return err;
+}
+
+static void strand_change(struct msg *msg)
+{
+    struct meta_change *c = IOR_CONTAINER(msg, struct meta_change, msg);
+    struct meta *m = c->meta;
+    c->op.done = change_done;
+    c->err = prepare(m, c);
+    if (c->err == IOR_OK && c->record.items != NULL) {
+        enum ior_err err = propose(m, c);
+        if (err != IOR_OK) answer(c, err);
+        return;
+    }
+    /* Refused, or nothing to do, by what is perhaps not on the disk yet. */
+    group_barrier(&m->group, &c->op.proposal);
+}
+
+enum ior_err meta_change_submit(struct meta *m, struct meta_change *c, meta_change_cb cb)
+{
+    IOR_CHECK_MAGIC(m, META_MAGIC);
+    IOR_ASSERT(c->make != NULL || !meta_change_empty(c));
+    tidy(c);
+    enum ior_err err = meta_mail_new(&m->view, &c->mail);
+    if (err != IOR_OK) return err;
+    c->meta = m;
+    c->origin = worker_current();
+    c->cb = cb;
+    c->msg.run = strand_change;
+    return strand_post(&m->strand, &c->msg);
 }
 
 static void on_done(void *ctx, struct proposal *p, enum ior_err err)
@@ -262,12 +333,13 @@ struct strand *meta_strand(struct meta *m)
     return &m->strand;
 }
 
-static enum ior_err add_part(struct ior_buf *items, const struct ior_map *part)
+static enum ior_err add_part(struct ior_buf *items, const struct ior_cowmap *part)
 {
     struct fact f;
-    size_t pos = 0;
+    struct ior_cowmap_walk w;
     enum ior_err err = IOR_OK;
-    while (err == IOR_OK && meta_facts_next(part, &pos, &f)) err = add_item(items, f.key, f.value);
+    ior_cowmap_begin(&w, part);
+    while (err == IOR_OK && meta_facts_next(&w, &f)) err = add_item(items, f.key, f.value);
     return err;
 }
 
@@ -278,11 +350,22 @@ static void snapshot_done(struct meta *m, struct meta_op *op, enum ior_err err)
     snap->term = m->group.term;
     snap->applied_index = m->group.applied_index;
     snap->changed = snap->applied_index > snap->since;
-    snap->err = IOR_OK;
-    if (snap->changed) snap->err = add_part(&snap->items, &m->facts.access);
-    if (snap->changed && snap->err == IOR_OK)
-        snap->err = add_part(&snap->items, &m->facts.retention);
+    snap->facts = (struct meta_facts){0};
+    if (snap->changed) snap->facts = meta_facts_copy(&m->applied->facts);
     snap->taken(snap);
+}
+
+enum ior_err meta_snapshot_write(const struct meta_snapshot *snap, struct ior_buf *items)
+{
+    enum ior_err err = add_part(items, &snap->facts.access);
+    if (err == IOR_OK) err = add_part(items, &snap->facts.retention);
+    if (MUTANT(no_revoked_at_checkpoint)) return err;
+    return err == IOR_OK ? add_part(items, &snap->facts.revoked) : err;
+}
+
+void meta_snapshot_done(struct meta_snapshot *snap)
+{
+    meta_facts_done(&snap->facts);
 }
 
 void meta_snapshot_take(struct meta *m, struct meta_snapshot *snap)
@@ -297,7 +380,8 @@ enum ior_err meta_restore(struct meta *m, struct ior_slice items, uint64_t term,
 {
     IOR_CHECK_MAGIC(m, META_MAGIC);
     group_restore(&m->group, term, applied_index);
-    enum ior_err err = apply_items(m, items);
+    IOR_ASSERT(m->applied == NULL);
+    enum ior_err err = replay_items(m, items);
     if (err == IOR_OK) return err;
-    return ior_why_set(why, err, "the catalog holds a fact that this version cannot read");
+    return ior_why_set(why, err, "it holds a fact that this version cannot read");
 }

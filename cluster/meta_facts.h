@@ -1,21 +1,25 @@
 /* cluster/meta_facts.h - private to cluster/meta*: the table of facts, key to value, as the log
- * of group 0 left it. Facts about retention are apart from the others, so that neither kind
- * is walked when the other changes.
- * Thread: whoever is in the strand of group 0, or starts the node. */
+ * of group 0 left it. Facts about retention, and about revoked tokens, are apart from the
+ * others, so that no kind is walked when another one changes. A copy of a table costs nothing much
+ * and stays as it is. Thread: a table has one owner while it is changed; any thread may walk its
+ * own copy. */
 #pragma once
 
 #include "auth/policy.h"
-#include "base/map.h"
+#include "base/cowmap.h"
 
 struct meta_facts {
-    struct ior_map access;    /* users, groups, grants, and what later versions know */
-    struct ior_map retention; /* retention_fact.h */
+    struct ior_cowmap access;    /* users, groups, grants, and what later versions know */
+    struct ior_cowmap retention; /* retention_fact.h */
+    struct ior_cowmap revoked;   /* auth/revoked.h */
 };
 
-void meta_facts_init(struct meta_facts *f);
+/* All zeros is an empty table. */
+struct meta_facts meta_facts_copy(const struct meta_facts *f);
 void meta_facts_done(struct meta_facts *f);
 /* Both are copied. value.data NULL: take it away. NOMEM: nothing is changed. */
 IOR_MUST_CHECK enum ior_err meta_facts_set(struct meta_facts *f, struct ior_slice key,
                                            struct ior_slice value);
-/* Walk one of the two: begin with *pos = 0; false at the end. *ret is borrowed. */
-bool meta_facts_next(const struct ior_map *part, size_t *pos, struct fact *ret);
+/* Walk one of them, in no order: after ior_cowmap_begin(); false at the end. *ret is
+ * borrowed. */
+bool meta_facts_next(struct ior_cowmap_walk *w, struct fact *ret);

@@ -53,6 +53,7 @@ void route_metrics(struct http_call *call)
     metric_gauge_set(METRIC_streams, (int64_t)atomic_load(&n->memory.streams));
     metric_gauge_set(METRIC_journal_size_bytes, (int64_t)node_journal_bytes(n));
     metric_gauge_set(METRIC_catalog_bytes, (int64_t)node_catalog_bytes(n));
+    metric_gauge_set(METRIC_revoked_tokens, (int64_t)revoked_count(meta_revoked(n->meta)));
     metric_gauge_set(METRIC_inflight_bytes, (int64_t)atomic_load(&n->inflight_bytes));
     struct ior_buf out;
     ior_buf_init(&out);

@@ -16,7 +16,7 @@ enum route_method {
     METHOD_DELETE,
     METHOD_OTHER
 };
-enum route_scope { SCOPE_OPEN, SCOPE_NODE, SCOPE_BUCKET, SCOPE_STREAM };
+enum route_scope { SCOPE_OPEN, SCOPE_NODE, SCOPE_USER, SCOPE_BUCKET, SCOPE_STREAM };
 enum route_types {
     TYPES_NONE,
     TYPES_JSON,
@@ -39,7 +39,7 @@ struct route {
 enum route_result { ROUTE_FOUND, ROUTE_UNKNOWN, ROUTE_WRONG_METHOD };
 
 /* Raw segments in, the row out; a HEAD has no rows but those of GET that are not LIVE. Parameters:
- * params[0..] are the raw segments that stand for :b, :s, :id. allow (for WRONG_METHOD): "GET,
+ * params[0..] are the raw segments that stand for :b, :s, :id... allow (for WRONG_METHOD): "GET,
  * HEAD" ... */
 enum route_result route_find(enum route_method method, const struct ior_slice *segments,
                              size_t count, const struct route **ret,

@@ -7,6 +7,7 @@
 
 #include "app/app.h"
 #include "base/assert.h"
+#include "proto/http/server.h"
 
 static const char usage_text[] =
     "usage: iorio VERB [--conf FILE]\n"
@@ -168,6 +169,11 @@ static enum exit_code run_verb(const struct args *a, const struct config *c, con
     if (strcmp(a->verb, "restart") == 0) return restart(c, file);
     if (strcmp(a->verb, "ping") == 0) return control_ping(c);
     IOR_ASSERT(strcmp(a->verb, "chkconfig") == 0);
+    struct ior_why why = {""};
+    if (http_check_tls(c, &why) != IOR_OK) {
+        fprintf(stderr, "iorio: %s\n", why.text);
+        return EXIT_BAD_CONFIG;
+    }
     printf("config is OK\n");
     return EXIT_OK;
 }

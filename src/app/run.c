@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "app/doors.h"
+#include "auth/login.h"
 #include "auth/password.h"
 #include "base/assert.h"
 #include "base/log.h"
@@ -28,7 +30,7 @@
 
 /* A load has up to STRAND_QUEUE_MAX messages that wait, and a turn takes 8 of them at least. */
 enum { DISK_ANSWER_TURNS = 512 };
-enum { DRAIN_MS = 2500, CUT_MS = 300, STEP_MS = 5 };
+enum { DRAIN_MS = 2500, CUT_MS = 300, STEP_MS = 5, REASON_BYTES = 4096 };
 
 struct run {
     const struct run_options *options;
@@ -49,8 +51,7 @@ struct run {
     struct checkpoint_thread *checkpoint_thread;
     struct http_app app;
     struct http_server *http;
-    bool password_is_shipped;
-    char where[128];
+    struct doors doors;
 };
 
 /* ---- a call on a worker, waited for ---- */
@@ -216,6 +217,8 @@ static enum ior_err node_start(struct run *r)
         .small_bytes_max = c->chunk_min_bytes,
         .stream_idle_ms = STREAM_IDLE_MS,
         .eviction_interval_ms = c->eviction_interval,
+        .bucket_streams_max = (uint64_t)c->limits_bucket_streams,
+        .bucket_bytes_max = c->limits_bucket_bytes,
         .open_kv = open_kv,
         .open_kv_ctx = r,
         .disk_jobs = r->disk_jobs,
@@ -239,44 +242,26 @@ static void node_stop(struct run *r)
     node_close(r->node);
 }
 
-/* The configured secret, or the one in the data directory, made at first start. */
 static enum ior_err key_start(struct run *r)
 {
-    const struct config *c = r->config;
-    char secret[1024];
-    size_t n = strlen(c->auth_secret);
-    memcpy(secret, c->auth_secret, n);
-    if (n == 0) {
-        enum ior_err err = disk_read_file(r->disk, "secret", secret, sizeof secret, &n);
-        if (err == IOR_E_NOTFOUND) {
-            token_secret_make(secret);
-            n = 64;
-            err = disk_replace_file(r->disk, "secret", secret, n);
-        }
-        if (err != IOR_OK)
-            return ior_why_set(r->why, err, "cannot read or make the file `secret`: %s",
-                               ior_err_reason(err));
-    }
-    enum ior_err err = token_key_init(&r->app.key, c->auth_algorithm, ior_slice(secret, n), r->why);
-    explicit_bzero(secret, sizeof secret);
-    if (err == IOR_OK && n < 32)
-        LOG_WARNING("auth", "short secret", "auth.secret has %zu bytes; 32 or more are better", n);
-    return err;
+    return secret_load(r->config, r->disk, &r->app.key, r->why);
 }
 
 static enum ior_err crypto_start(struct run *r)
 {
     enum ior_err err = password_init();
     if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 19, &r->app.crypto);
+    if (err == IOR_OK) err = login_desk_new(r->app.crypto, 1, &r->app.logins);
     if (err != IOR_OK) return ior_why_set(r->why, err, "cannot start the crypto thread");
     return IOR_OK;
 }
 
 static void crypto_stop(struct run *r)
 {
+    login_desk_stop(r->app.logins);
     job_queue_stop(r->app.crypto);
-    /* Its last answers are on their way to the workers. */
-    each_worker(r, do_nothing);
+    /* Their last answers are on their way to the workers, and there to another turn. */
+    for (int i = 0; i < 2; i++) each_worker(r, do_nothing);
 }
 
 static enum ior_err http_start(struct run *r)
@@ -284,12 +269,19 @@ static enum ior_err http_start(struct run *r)
     r->app.config = r->config;
     r->app.node = r->node;
     r->app.worker_count = r->worker_count;
-    return http_server_new(&r->app, r->loops, r->worker_ptrs, &r->http, r->why);
+    if (!r->config->http_enabled && !r->config->https_enabled)
+        return ior_why_set(
+            r->why, IOR_E_INVAL,
+            "http.enabled and https.enabled are both no: nobody could reach the node");
+    enum ior_err err = http_server_new(&r->app, r->loops, r->worker_ptrs, &r->http, r->why);
+    r->doors = (struct doors){.app = &r->app, .http = r->http};
+    return err;
 }
 
 static void http_stop(struct run *r)
 {
     http_server_free(r->http);
+    login_desk_free(r->app.logins);
     job_queue_free(r->app.crypto);
 }
 
@@ -300,7 +292,9 @@ static void kick(void *ctx)
 
 static void tick(void *ctx)
 {
-    node_tick(ctx);
+    struct run *r = ctx;
+    node_tick(r->node);
+    doors_tick(&r->doors);
 }
 
 static void *worker_main(void *arg)
@@ -324,7 +318,7 @@ static enum ior_err threads_start(struct run *r)
 {
     for (unsigned i = 0; i < r->worker_count; i++) {
         worker_on_turn_end(&r->workers[i], kick, r->node->journal);
-        if (i == 0) worker_on_tick(&r->workers[i], tick, r->node);
+        if (i == 0) worker_on_tick(&r->workers[i], tick, r);
         if (pthread_create(&r->threads[i], NULL, worker_main, r->loops[i]) != 0) {
             threads_stop(r);
             return ior_why_set(r->why, IOR_E_NOMEM, "cannot start a worker thread");
@@ -423,7 +417,7 @@ static enum ior_err bootstrap_facts(struct run *r, struct meta_change *change)
         .admin_username = c->auth_admin_username,
         .admin_password = c->auth_admin_password,
         .admin_password_is_shipped = config_is_default(c, "auth.admin.password"),
-        .shipped_password = "secret",
+        .shipped_password = SHIPPED_PASSWORD,
         .anon_username = c->auth_anon_username,
         .anon_password = c->auth_anon_password,
     };
@@ -450,7 +444,9 @@ static enum ior_err check_users(struct run *r)
                            admin == NULL ? r->config->auth_admin_username
                                          : r->config->auth_anon_username,
                            admin == NULL ? "auth.admin.username" : "auth.anon.username");
-    r->password_is_shipped = password_verify(admin->password, ior_slice_str("secret"));
+    r->doors.password_is_shipped =
+        password_verify(admin->password, ior_slice_str(SHIPPED_PASSWORD));
+    r->doors.credential = admin->credential;
     const char *configured = r->config->auth_admin_password;
     if (!config_is_default(r->config, "auth.admin.password") &&
         !password_verify(admin->password, ior_slice_str(configured)))
@@ -484,33 +480,13 @@ static void open_door(struct run *r, struct errand *e)
     errand_finish(e);
 }
 
-static enum ior_err listen_any(struct run *r, uint16_t port)
-{
-    enum ior_err err = http_server_listen(r->http, "::", port, r->where, r->why);
-    if (err == IOR_E_INVAL) /* a machine without IPv6 */
-        err = http_server_listen(r->http, "0.0.0.0", port, r->where, r->why);
-    return err;
-}
-
 static enum ior_err door_start(struct run *r)
 {
-    const struct config *c = r->config;
-    uint16_t port = (uint16_t)c->http_port;
-    enum ior_err err;
-    if (c->http_bind[0] != 0) {
-        err = http_server_listen(r->http, c->http_bind, port, r->where, r->why);
-    } else if (r->password_is_shipped) {
-        err = http_server_listen(r->http, "127.0.0.1", port, r->where, r->why);
-    } else {
-        err = listen_any(r, port);
-    }
+    enum ior_err err = doors_listen(&r->doors, r->why);
     if (err != IOR_OK) return err;
     each_worker(r, open_door);
-    atomic_store(&r->app.ready, true);
-    if (!datadir_write_run(c->paths_data, r->where))
-        LOG_WARNING("app", "no node.run", "it cannot be written to %s: `iorio ping` asks http.port",
-                    c->paths_data);
-    LOG_INFO("http", "listening", "where=%s workers=%u", r->where, r->worker_count);
+    doors_say(&r->doors);
+    atomic_store(&r->app.ready, true); /* from now on doors_tick() */
     return IOR_OK;
 }
 
@@ -599,13 +575,18 @@ static void block_signals(sigset_t *set)
     pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
-static void wait_for_stop(const sigset_t *set, bool foreground)
+static void wait_for_stop(const sigset_t *set, bool foreground, struct http_server *http)
 {
     for (;;) {
+        struct ior_why why = {""};
         int got = 0;
         if (sigwait(set, &got) != 0) continue;
         /* A terminal that goes away ends a console; a daemon goes on. */
-        if (got == SIGHUP && !foreground) continue;
+        if (got == SIGHUP && !foreground) {
+            enum ior_err err = http_server_reload_tls(http, &why);
+            (void)err; /* it was logged, and the old certificate stays */
+            continue;
+        }
         LOG_INFO("app", "stopping", "signal=%s", strsignal(got));
         return;
     }
@@ -622,6 +603,7 @@ static bool log_to_file(const struct config *c)
         return false;
     }
     log_set_fd(fd);
+    damage_log_to(fd);
     return true;
 }
 
@@ -644,17 +626,23 @@ enum exit_code run_node(const struct run_options *o)
     log_set_level(o->config->log_level);
     if (o->foreground && !log_to_file(o->config)) return EXIT_NO_RIGHTS;
     enum ior_err err = IOR_OK;
+    damage_begin(o->config->paths_data, o->notify_fd);
     int started = start_all(&r, &err);
+    damage_started();
     if (err != IOR_OK) {
-        const char *reason = why.text[0] != 0 ? why.text : ior_err_reason(err);
+        char reason[REASON_BYTES];
+        startcheck_advise(o->config->paths_data, err, &why, reason, sizeof reason);
         fprintf(stderr, "iorio: cannot start: %s\n", reason);
         tell(o->notify_fd, "E", reason);
         stop_all(&r, started);
         return exit_code_of(err);
     }
-    if (o->foreground) banner_print(o->config, o->config_file, r.where, r.password_is_shipped);
-    tell(o->notify_fd, "R", r.where);
-    wait_for_stop(&signals, o->foreground);
+    const char *http = http_server_where(r.http, HTTP_DOOR_PLAIN);
+    const char *https = http_server_where(r.http, HTTP_DOOR_TLS);
+    if (o->foreground)
+        banner_print(o->config, o->config_file, http, https, r.doors.password_is_shipped);
+    tell(o->notify_fd, "R", http != NULL ? http : https);
+    wait_for_stop(&signals, o->foreground, r.http);
     stop_all(&r, started);
     LOG_INFO("app", "stopped", "node=%s", o->config->nodename);
     return EXIT_OK;

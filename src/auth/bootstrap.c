@@ -10,7 +10,7 @@
 #include "auth/password.h"
 #include "auth/policy.h"
 #include "auth/username.h"
-#include "base/assert.h"
+#include "rt/clock.h"
 
 #define GROUP_ALL "g-authenticated"
 #define GROUP_ADMIN "g-admin"
@@ -47,7 +47,7 @@ static enum ior_err give_group(struct run *r, const char *name, const char *pare
     const struct fact_key k = {.kind = FACT_GROUP, .name = ior_slice_str(name)};
     if (is_there(r, &k)) return IOR_OK;
     struct ior_slice groups[1] = {parent == NULL ? IOR_SLICE("") : ior_slice_str(parent)};
-    return give(r, fact_group_write(&r->value, groups, parent == NULL ? 0 : 1));
+    return give(r, fact_group_write(&r->value, groups, parent == NULL ? 0 : 1, IOR_SLICE("")));
 }
 
 static enum ior_err give_user(struct run *r, const char *name, const char *password,
@@ -59,7 +59,8 @@ static enum ior_err give_user(struct run *r, const char *name, const char *passw
     enum ior_err err = password_hash(ior_slice_str(password), hash);
     if (err != IOR_OK) return err;
     struct ior_slice groups[1] = {group == NULL ? IOR_SLICE("") : ior_slice_str(group)};
-    return give(r, fact_user_write(&r->value, hash, 1, groups, group == NULL ? 0 : 1));
+    return give(r,
+                fact_user_write(&r->value, hash, 1, groups, group == NULL ? 0 : 1, IOR_SLICE("")));
 }
 
 /* bucket NULL: on any. */
@@ -75,7 +76,7 @@ static enum ior_err give_grant(struct run *r, enum fact_role role, const char *n
         .stream = IOR_SLICE(""),
     };
     if (is_there(r, &k)) return IOR_OK;
-    return give(r, fact_grant_write(&r->value, perms));
+    return give(r, fact_grant_write(&r->value, perms, IOR_SLICE("")));
 }
 
 static enum ior_err give_mark(struct run *r)
@@ -105,26 +106,12 @@ static enum ior_err first_start(struct run *r, const struct bootstrap *b)
 static enum ior_err change_password(struct run *r, const struct policy_user *u,
                                     const char *password)
 {
-    size_t count = policy_user_groups(u);
-    struct ior_buf groups;
-    ior_buf_init(&groups);
-    for (size_t i = 0; i < count; i++) {
-        struct ior_slice name = policy_user_group(u, i);
-        ior_buf_add(&groups, &name, sizeof name);
-    }
     char hash[PASSWORD_HASH_BYTES];
     enum ior_err err = password_hash(ior_slice_str(password), hash);
-    if (err == IOR_OK && ior_buf_failed(&groups)) err = IOR_E_NOMEM;
-    if (err == IOR_OK) {
-        /* The key with his name as it is stored: the configured one may differ in case. */
-        const struct fact_key k = {.kind = FACT_USER, .name = ior_slice_str(u->name)};
-        bool there = is_there(r, &k);
-        IOR_ASSERT(there || ior_buf_failed(&r->key));
-        err = give(r, fact_user_write(&r->value, hash, u->credential + 1,
-                                      (const struct ior_slice *)(const void *)groups.data, count));
-    }
-    ior_buf_done(&groups);
-    return err;
+    if (err != IOR_OK) return err;
+    ior_buf_clear(&r->key);
+    ior_buf_clear(&r->value);
+    return give(r, policy_user_renew(u, hash, clock_wall_ms() / 1000, &r->key, &r->value));
 }
 
 /* A password changed by its owner is never touched: only the shipped one is replaced. */

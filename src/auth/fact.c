@@ -17,8 +17,8 @@
 #define KEY_PARTS_MAX 6
 #define KEY_SHOWN_BYTES 200
 
-static const char *const kind_names[] = {NULL, "user", "group", "grant", "bootstrap"};
-static const size_t kind_parts[] = {0, 2, 2, 6, 1};
+static const char *const kind_names[] = {NULL, "user", "group", "grant", "bootstrap", "deleted"};
+static const size_t kind_parts[] = {0, 2, 2, 6, 1, 1};
 static const char *const role_names[] = {"user", "group", "all"};
 static const char *const scope_names[] = {"any", "bucket", "stream"};
 static const char *const perm_names[] = {"get",   "put",        "delete",    "list",
@@ -114,7 +114,7 @@ enum ior_err fact_key_read(struct ior_slice key, struct fact_key *ret, struct io
     if (k.kind == FACT_GRANT) {
         enum ior_err err = read_grant_key(key, parts, &k, why);
         if (err != IOR_OK) return err;
-    } else if (k.kind != FACT_BOOTSTRAP) {
+    } else if (kind_parts[kind] > 1) {
         k.name = parts[1];
         if (!name_ok(k.name, USERNAME_BYTES_MAX))
             return fact_corrupt(why, key, "the name is empty, too long or has control characters");
@@ -127,7 +127,7 @@ void fact_key_write(struct ior_buf *out, const struct fact_key *key)
 {
     IOR_ASSERT(key->kind != FACT_OTHER);
     ior_buf_add_str(out, kind_names[key->kind]);
-    if (key->kind == FACT_BOOTSTRAP) return;
+    if (kind_parts[key->kind] == 1) return;
     ior_buf_add_str(out, FACT_SEP);
     if (key->kind == FACT_GRANT) {
         ior_buf_add_str(out, role_names[key->role]);
@@ -143,11 +143,19 @@ void fact_key_write(struct ior_buf *out, const struct fact_key *key)
     ior_buf_add_slice(out, key->stream);
 }
 
-uint8_t fact_perm(struct ior_slice name)
+uint8_t policy_perm(struct ior_slice name)
 {
     size_t i = find(perm_names, IOR_LEN(perm_names), name);
     if (i == IOR_LEN(perm_names)) return 0;
     return (uint8_t)(1u << i);
+}
+
+const char *policy_perm_name(enum perm perm)
+{
+    for (size_t i = 0; i < IOR_LEN(perm_names); i++) {
+        if ((unsigned)perm == 1u << i) return perm_names[i];
+    }
+    IOR_WRONG("perm is one permission");
 }
 
 static enum ior_err read_groups(const struct fact *f, const json_t *json, struct fact_value *v,
@@ -165,17 +173,28 @@ static enum ior_err read_groups(const struct fact *f, const json_t *json, struct
     return IOR_OK;
 }
 
+static enum ior_err read_credential(const struct fact *f, const json_t *json, struct fact_value *v,
+                                    struct ior_why *why)
+{
+    const json_t *credential = json_object_get(json, "credential");
+    if (!json_is_integer(credential) || json_integer_value(credential) < 0)
+        return fact_corrupt(why, f->key, "\"credential\" is not a whole number from 0 on");
+    v->credential = (uint64_t)json_integer_value(credential);
+    return IOR_OK;
+}
+
 static enum ior_err read_user(const struct fact *f, const json_t *json, struct fact_value *v,
                               struct ior_why *why)
 {
     v->password = json_string_value(json_object_get(json, "password"));
     if (v->password == NULL || !password_hash_ok(v->password))
         return fact_corrupt(why, f->key, "\"password\" is not the text of an argon2id hash");
-    const json_t *credential = json_object_get(json, "credential");
-    if (!json_is_integer(credential) || json_integer_value(credential) < 0)
-        return fact_corrupt(why, f->key, "\"credential\" is not a whole number from 0 on");
-    v->credential = (uint64_t)json_integer_value(credential);
-    return read_groups(f, json, v, why);
+    const json_t *since = json_object_get(json, "since");
+    if (since != NULL && (!json_is_integer(since) || json_integer_value(since) < 0))
+        return fact_corrupt(why, f->key, "\"since\" is not a whole number from 0 on");
+    v->since_s = (uint64_t)json_integer_value(since);
+    enum ior_err err = read_credential(f, json, v, why);
+    return err == IOR_OK ? read_groups(f, json, v, why) : err;
 }
 
 static enum ior_err read_grant(const struct fact *f, const json_t *json, struct fact_value *v,
@@ -185,7 +204,7 @@ static enum ior_err read_grant(const struct fact *f, const json_t *json, struct 
     if (!json_is_array(perms)) return fact_corrupt(why, f->key, "\"perms\" is not a list");
     for (size_t i = 0; i < json_array_size(perms); i++) {
         const json_t *p = json_array_get(perms, i);
-        uint8_t bit = json_is_string(p) ? fact_perm(json_object_text(p)) : 0;
+        uint8_t bit = json_is_string(p) ? policy_perm(json_object_text(p)) : 0;
         if (bit == 0) return fact_corrupt(why, f->key, "\"perms\" holds an unknown permission");
         v->perms |= bit;
     }
@@ -206,6 +225,7 @@ enum ior_err fact_value_read(const struct fact *f, enum fact_kind kind, struct f
     if (kind == FACT_USER) err = read_user(f, json, &v, why);
     if (kind == FACT_GROUP) err = read_groups(f, json, &v, why);
     if (kind == FACT_GRANT) err = read_grant(f, json, &v, why);
+    if (kind == FACT_DELETED) err = read_credential(f, json, &v, why);
     if (err != IOR_OK) {
         json_decref(json);
         return err;
@@ -226,10 +246,62 @@ void fact_value_done(struct fact_value *v)
     *v = (struct fact_value){0};
 }
 
-/* Takes json, which is NULL when making it failed. */
-static enum ior_err write_json(struct ior_buf *out, json_t *json)
+/* The names that this version knows in a value of this kind. */
+static bool is_known(enum fact_kind kind, const char *name)
+{
+    static const char *const known[][3] = {[FACT_USER] = {"password", "credential", "groups"},
+                                           [FACT_GROUP] = {"groups"},
+                                           [FACT_GRANT] = {"perms"},
+                                           [FACT_DELETED] = {"credential"}};
+    for (size_t i = 0; i < IOR_LEN(known[0]) && known[kind][i] != NULL; i++) {
+        if (strcmp(name, known[kind][i]) == 0) return true;
+    }
+    return false;
+}
+
+static enum ior_err add_text(struct ior_buf *out, const json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT);
+    if (text == NULL) return IOR_E_NOMEM;
+    ior_buf_add_str(out, text);
+    free(text);
+    return ior_buf_failed(out) ? IOR_E_NOMEM : IOR_OK;
+}
+
+enum ior_err fact_value_extra(const struct fact_value *v, enum fact_kind kind, struct ior_buf *ret)
+{
+    json_t *extra = NULL;
+    enum ior_err err = IOR_OK;
+    const char *name;
+    json_t *part;
+    json_object_foreach((json_t *)v->json, name, part)
+    {
+        if (is_known(kind, name)) continue;
+        if (extra == NULL) extra = json_object();
+        if (extra == NULL || json_object_set(extra, name, part) != 0) {
+            err = IOR_E_NOMEM;
+            break;
+        }
+    }
+    if (err == IOR_OK && extra != NULL) err = add_text(ret, extra);
+    json_decref(extra);
+    return err;
+}
+
+/* Takes json, which is NULL when making it failed; what is in extra comes behind it. */
+static enum ior_err write_json(struct ior_buf *out, json_t *json, struct ior_slice extra)
 {
     if (json == NULL) return IOR_E_NOMEM;
+    if (extra.size_bytes > 0) {
+        json_t *more = NULL;
+        enum ior_err err = json_object_read(extra, &more);
+        if (err == IOR_OK && json_object_update_missing(json, more) != 0) err = IOR_E_NOMEM;
+        json_decref(more);
+        if (err != IOR_OK) {
+            json_decref(json);
+            return err;
+        }
+    }
     char *text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     if (text == NULL) return IOR_E_NOMEM;
@@ -261,26 +333,29 @@ static enum ior_err make_list(const struct ior_slice *names, size_t count, json_
 }
 
 enum ior_err fact_user_write(struct ior_buf *out, const char *password, uint64_t credential,
-                             const struct ior_slice *groups, size_t groups_count)
+                             const struct ior_slice *groups, size_t groups_count,
+                             struct ior_slice extra)
 {
     if (credential > INT64_MAX) return IOR_E_INVAL; /* JSON numbers end there */
     json_t *list = NULL;
     enum ior_err err = make_list(groups, groups_count, &list);
     if (err != IOR_OK) return err;
-    return write_json(out, json_pack("{s:s, s:I, s:o}", "password", password, "credential",
-                                     (json_int_t)credential, "groups", list));
+    return write_json(out,
+                      json_pack("{s:s, s:I, s:o}", "password", password, "credential",
+                                (json_int_t)credential, "groups", list),
+                      extra);
 }
 
 enum ior_err fact_group_write(struct ior_buf *out, const struct ior_slice *groups,
-                              size_t groups_count)
+                              size_t groups_count, struct ior_slice extra)
 {
     json_t *list = NULL;
     enum ior_err err = make_list(groups, groups_count, &list);
     if (err != IOR_OK) return err;
-    return write_json(out, json_pack("{s:o}", "groups", list));
+    return write_json(out, json_pack("{s:o}", "groups", list), extra);
 }
 
-enum ior_err fact_grant_write(struct ior_buf *out, uint8_t perms)
+enum ior_err fact_grant_write(struct ior_buf *out, uint8_t perms, struct ior_slice extra)
 {
     struct ior_slice names[IOR_LEN(perm_names)];
     size_t count = 0;
@@ -290,5 +365,17 @@ enum ior_err fact_grant_write(struct ior_buf *out, uint8_t perms)
     json_t *list = NULL;
     enum ior_err err = make_list(names, count, &list);
     if (err != IOR_OK) return err;
-    return write_json(out, json_pack("{s:o}", "perms", list));
+    return write_json(out, json_pack("{s:o}", "perms", list), extra);
+}
+
+enum ior_err fact_extra_since(struct ior_buf *out, struct ior_slice extra, uint64_t since_s)
+{
+    if (since_s > INT64_MAX) return IOR_E_INVAL;
+    return write_json(out, json_pack("{s:I}", "since", (json_int_t)since_s), extra);
+}
+
+enum ior_err fact_deleted_write(struct ior_buf *out, uint64_t credential)
+{
+    if (credential > INT64_MAX) return IOR_E_INVAL;
+    return write_json(out, json_pack("{s:I}", "credential", (json_int_t)credential), IOR_SLICE(""));
 }

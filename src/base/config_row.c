@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/config_value.h"
+#include "base/limits.h"
 
 #define FILE_SUFFIX ".file"
 #define LINE_COLUMNS 88 /* of the printed defaults */
@@ -39,6 +40,8 @@ static const struct config_rule rules[] = {
     {offsetof(struct config, journal_segment), whole_pages, "a multiple of 4KB",
      "not a multiple of 4KB"},
     {offsetof(struct config, auth_secret), none_or_strong, "but at least 16",
+     "too short for a key"},
+    {offsetof(struct config, auth_secret_previous), none_or_strong, "but at least 16",
      "too short for a key"},
 };
 
@@ -118,6 +121,20 @@ struct config_allowed config_row_allowed(const struct config_row *row)
         config_value_ms_text(row->max, high);
         snprintf(ret.text, sizeof ret.text, "a duration, %s to %s", low, high);
         break;
+    case KIND_RATE:
+        snprintf(ret.text, sizeof ret.text,
+                 "0 (no limit), or a rate such as 100/s, 5000/m, 9000/h");
+        break;
+    case KIND_BYTERATE:
+        snprintf(ret.text, sizeof ret.text,
+                 "0 (no limit), or a rate such as 512KB/s, 10MB/m, 2GB/h");
+        break;
+    case KIND_ADDRESSES:
+        snprintf(ret.text, sizeof ret.text,
+                 "empty, or at most %d addresses and networks such as 10.0.0.0/8, with commas "
+                 "between them",
+                 NETWORKS_MAX);
+        break;
     case KIND_CHOICE:
         allow_words(row, &ret);
         break;
@@ -177,9 +194,19 @@ static struct config_name plainly(struct ior_slice s)
     return ret;
 }
 
+/* Keys of the first Iorio DB, as plainly() has them, that are called otherwise now. */
+static const char *const former[][2] = {
+    {"secure.enabled", "https.enabled"},
+    {"secure.port", "https.port"},
+};
+
 struct config_name config_row_nearest(struct ior_slice wanted, bool as_variable)
 {
-    const struct config_name from = plainly(wanted);
+    struct config_name from = plainly(wanted);
+    for (size_t i = 0; i < IOR_LEN(former); i++) {
+        if (strcmp(from.text, former[i][0]) == 0)
+            snprintf(from.text, sizeof from.text, "%s", former[i][1]);
+    }
     const struct ior_slice from_text = ior_slice_str(from.text);
     struct config_name best = {{0}};
     unsigned best_distance = UINT32_MAX;
@@ -252,6 +279,7 @@ void config_print_defaults(FILE *out)
           "# IORIO_AUTH_SECRET_FILE=path. One line; its line break does not count.\n"
           "#\n"
           "# Durations: 500ms 10s 5m 24h 7d. Sizes: 64KB 4MB 2GB (powers of 1024).\n"
+          "# Rates: 100/s 5000/m 10MB/s, which is also how many come at once; 0 is no limit.\n"
           "# Flags: yes no. A relative path starts at the release folder.\n",
           out);
     for (size_t i = 0; i < CONFIG_ROW_COUNT; i++) {

@@ -16,6 +16,9 @@ enum config_kind {
     KIND_PORT,
     KIND_BYTES,
     KIND_MS,
+    KIND_RATE,
+    KIND_BYTERATE,
+    KIND_ADDRESSES,
     KIND_CHOICE,
 };
 enum config_when { AT_START, FIRST_START };
@@ -24,7 +27,7 @@ struct config_row {
     const char *key;
     enum config_kind kind;
     const char *def;
-    uint64_t min; /* of a text: bytes */
+    uint64_t min; /* of a text: bytes; of a rate: its count */
     uint64_t max;
     enum config_when when;
     const char *help;

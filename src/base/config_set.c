@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/config_value.h"
 #include "base/json_scan.h"
@@ -133,6 +134,32 @@ static enum ior_err set_choice(const struct config_loader *l, const struct confi
     return fail_value(l, row, found, "unknown word");
 }
 
+static enum ior_err set_rate(const struct config_loader *l, const struct config_row *row,
+                             struct ior_slice value, const char *found)
+{
+    uint64_t count = 0;
+    uint64_t seconds = 0;
+    const char *problem = NULL;
+    enum ior_err err =
+        config_value_rate(value, row->kind == KIND_BYTERATE, &count, &seconds, &problem);
+    if (err == IOR_OK && count < row->min) problem = "too small";
+    if (err == IOR_OK && count > row->max) problem = "too large";
+    if (problem != NULL) return fail_value(l, row, found, problem);
+    const uint64_t rate = config_rate(count, seconds);
+    memcpy(field_of(l->c, row), &rate, sizeof rate);
+    return IOR_OK;
+}
+
+static enum ior_err set_addresses(const struct config_loader *l, const struct config_row *row,
+                                  struct ior_slice value, const char *found)
+{
+    struct ior_networks networks;
+    const char *problem = NULL;
+    if (ior_networks_parse(value, &networks, &problem) != IOR_OK)
+        return fail_value(l, row, found, problem);
+    return set_text(l, row, value, found);
+}
+
 static enum ior_err set(const struct config_loader *l, const struct config_row *row,
                         struct ior_slice value, const char *found)
 {
@@ -145,6 +172,11 @@ static enum ior_err set(const struct config_loader *l, const struct config_row *
         return set_text(l, row, value, found);
     case KIND_CHOICE:
         return set_choice(l, row, value, found);
+    case KIND_RATE:
+    case KIND_BYTERATE:
+        return set_rate(l, row, value, found);
+    case KIND_ADDRESSES:
+        return set_addresses(l, row, value, found);
     case KIND_FLAG:
         if (config_value_flag(value, &flag, &problem) != IOR_OK) {
             return fail_value(l, row, found, problem);

@@ -55,6 +55,8 @@ static void answer(struct append *a, enum ior_err err)
     bool refused = err == IOR_E_NOEVENT || err == IOR_E_BODY || err == IOR_E_TOOLARGE;
     if (err == IOR_E_CONFLICT || err == IOR_E_KEYREUSED) {
         metric_add(METRIC_append_conflicts, 1);
+    } else if (err == IOR_E_QUOTASTREAMS || err == IOR_E_QUOTABYTES) {
+        metric_add(err == IOR_E_QUOTABYTES ? METRIC_limited_bytes : METRIC_limited_streams, 1);
     } else if (err != IOR_OK && !refused) {
         metric_add(METRIC_append_lost, 1);
     }
@@ -256,6 +258,8 @@ static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err)
 {
     (void)vn;
     struct append *a = append_of(op);
+    append_part_settle(&a->part, err == IOR_OK);
+    if (a->patch != NULL) append_part_settle(&a->patch->log, err == IOR_OK);
     if (err == IOR_OK) err = a->err; /* a conflict that waited for its barrier */
     answer(a, err);
 }

@@ -80,6 +80,29 @@ static enum ior_err make_front_low(struct append_part *p)
     return *p->front == NULL ? IOR_E_NOMEM : IOR_OK;
 }
 
+/* ---- the quota of the bucket ---- */
+
+static enum ior_err take_quota(struct vnode *vn, struct append_part *p)
+{
+    struct quota *q = NULL;
+    const struct quota_sum c = {p->is_new || p->stream->reserved_deleted ? 1 : 0,
+                                (int64_t)p->own_bytes - (int64_t)p->dropped_bytes};
+    enum ior_err err = quota_of(vn->node->quotas, p->stream, &q);
+    if (err == IOR_OK && q != NULL) err = quota_take(q, c);
+    if (err != IOR_OK || q == NULL) return err;
+    p->quota = quota_ref(q); /* the stream may go before the end */
+    p->taken = c;
+    return IOR_OK;
+}
+
+void append_part_settle(struct append_part *p, bool committed)
+{
+    if (p->quota == NULL) return;
+    quota_settle(p->quota, p->taken, committed);
+    quota_unref(p->quota);
+    p->quota = NULL;
+}
+
 enum ior_err append_part_prepare(struct vnode *vn, struct append_part *p)
 {
     p->is_new = p->stream == NULL;
@@ -89,7 +112,8 @@ enum ior_err append_part_prepare(struct vnode *vn, struct append_part *p)
         bool judged = append_part_judge(vn, p, NULL);
         IOR_ASSERT(judged); /* nothing of it is on the disk */
     }
-    enum ior_err err = stream_reserve_room(p->stream, p->count);
+    enum ior_err err = take_quota(vn, p);
+    if (err == IOR_OK) err = stream_reserve_room(p->stream, p->count);
     return err == IOR_OK ? make_front_low(p) : err;
 }
 
@@ -122,6 +146,7 @@ void append_part_reserve(struct append_part *p, uint64_t time_ms)
 
 void append_part_undo(struct vnode *vn, struct append_part *p)
 {
+    append_part_settle(p, false);
     if (p->is_new && p->stream != NULL) {
         stream_remove_uncommitted(&vn->streams, p->stream);
         p->stream = NULL;

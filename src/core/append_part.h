@@ -6,6 +6,7 @@
  * Thread: the vnode's strand. */
 #pragma once
 
+#include "core/quota.h"
 #include "core/vnode.h"
 
 struct append_part {
@@ -22,19 +23,23 @@ struct append_part {
     uint64_t dropped_bytes; /* payload of what goes of that */
     uint64_t own_bytes;     /* payload of its own events that stay */
     unsigned evict_loads;
+    struct quota *quota; /* a reference, while it has `taken` of its bucket's */
+    struct quota_sum taken;
     uint64_t first_id, last_id; /* out: of place */
 };
 
 /* What retention takes. False: it waits for sizes from the disk, and m runs again from its
  * start. A new stream is judged by append_part_prepare(). */
 bool append_part_judge(struct vnode *vn, struct append_part *p, struct msg *m);
-/* Makes the stream if it is new, and all room that applying needs. Failed: append_part_undo().
- * NOMEM. */
+/* Makes the stream if it is new, takes what it needs of the bucket's quota, and makes all room
+ * that applying needs. Failed: append_part_undo(). NOMEM, QUOTASTREAMS, QUOTABYTES. */
 IOR_MUST_CHECK enum ior_err append_part_prepare(struct vnode *vn, struct append_part *p);
 /* Its ids, into the items. Cannot fail. */
 void append_part_place(struct append_part *p, uint64_t time_ms);
 /* The record is on its way. */
 void append_part_reserve(struct append_part *p, uint64_t time_ms);
 void append_part_undo(struct vnode *vn, struct append_part *p);
+/* It is committed or came to nothing: what it took of the quota is used or given back. */
+void append_part_settle(struct append_part *p, bool committed);
 /* Committed: readers see it. */
 void append_part_apply(struct vnode *vn, struct append_part *p, uint64_t time_ms, uint64_t index);

@@ -322,17 +322,20 @@ static enum ior_err write_group(struct checkpoint *c)
 
 static enum ior_err write_facts(struct checkpoint *c)
 {
-    struct ior_slice left = ior_buf_slice(&c->facts.items);
     char name[32];
     uint8_t value[8];
     uint32_t pieces = 0;
-    enum ior_err err = c->facts.err;
+    struct ior_buf items;
+    ior_buf_init(&items);
+    enum ior_err err = meta_snapshot_write(&c->facts, &items);
+    struct ior_slice left = ior_buf_slice(&items);
     for (; err == IOR_OK && left.size_bytes > 0; pieces++) {
         size_t n = left.size_bytes < FACTS_PIECE_BYTES ? left.size_bytes : FACTS_PIECE_BYTES;
         snprintf(name, sizeof name, CHECKPOINT_META_FACTS ".%06u", pieces);
         err = save_meta(c->save, name, ior_slice(left.data, n));
         left = ior_slice(left.data + n, left.size_bytes - n);
     }
+    ior_buf_done(&items);
     ior_put_u32(value, pieces);
     if (err == IOR_OK) err = save_meta(c->save, CHECKPOINT_META_FACTS, ior_slice(value, 4));
     const struct group_row row = {.term = c->facts.term,
@@ -368,9 +371,12 @@ enum ior_err checkpoint_restore_meta(struct meta *m, struct kv_reader *r, struct
     if (err == IOR_E_NOTFOUND) err = IOR_E_CORRUPT;
     if (err == IOR_OK && ior_buf_failed(&items)) err = IOR_E_NOMEM;
     if (err != IOR_OK) {
-        ior_why_set(why, err, "the catalog's facts cannot be read: %s", ior_err_reason(err));
+        ior_why_set(why, err, KV_LMDB_FILE ": users and grants cannot be read: %s",
+                    ior_err_reason(err));
     } else {
-        err = meta_restore(m, ior_buf_slice(&items), row.term, row.applied_index, why);
+        struct ior_why what = {""};
+        err = meta_restore(m, ior_buf_slice(&items), row.term, row.applied_index, &what);
+        if (err != IOR_OK) ior_why_set(why, err, KV_LMDB_FILE ": %.400s", what.text);
     }
     ior_buf_done(&items);
     return err;
@@ -383,7 +389,7 @@ static void fail(struct checkpoint *c, enum ior_err err, const char *what)
     if (c->err == IOR_OK && !(c->full && err == IOR_E_NOSPC)) c->err = err;
     save_abort(c->save);
     bool again = atomic_load(&c->last_err) == err;
-    if (c->why.text[0] == 0) ior_why_set(&c->why, err, "the catalog: %s", ior_err_reason(err));
+    if (c->why.text[0] == 0) ior_why_set(&c->why, err, KV_LMDB_FILE ": %s", ior_err_reason(err));
     if (!again && !c->cancelled)
         LOG_WARNING("checkpoint", "failed", "err=%s %s: %s; tried again every second",
                     ior_err_name(err), what, c->why.text);
@@ -468,8 +474,7 @@ static enum checkpoint_did facts_came(struct checkpoint *c)
 {
     enum ior_err err = c->cancelled ? IOR_E_CLOSING : IOR_OK;
     if (err == IOR_OK && c->facts.changed) err = write_facts(c);
-    ior_buf_done(&c->facts.items);
-    c->facts.items = (struct ior_buf){0};
+    meta_snapshot_done(&c->facts);
     if (err == IOR_OK && MUTANT(release_before_commit))
         err = journal_release(c->node->journal, c->release_seq);
     uint8_t value[8];
@@ -559,7 +564,7 @@ enum ior_err checkpoint_mark_clean(struct checkpoint *c, bool clean, struct ior_
     if (err == IOR_OK) err = save_commit(c->save);
     if (err == IOR_OK) return IOR_OK;
     save_abort(c->save);
-    return ior_why_set(why, err, "the catalog cannot be written: %s", ior_err_reason(err));
+    return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be written: %s", ior_err_reason(err));
 }
 
 /* ---- in a replay ---- */
@@ -585,9 +590,10 @@ enum ior_err checkpoint_now(struct checkpoint *c, struct ior_why *why)
     for (uint32_t i = 0; i < n->params.ring_size; i++) {
         if (!atomic_exchange(&n->vnodes[i].changed, false)) continue;
         enum ior_err err = save_vnode(c, &n->vnodes[i]);
-        if (err != IOR_OK)
-            return ior_why_set(why, err, "saving what the journal holds: %s: %s",
-                               ior_err_reason(err), c->why.text);
+        if (err != IOR_OK && c->why.text[0] != 0) *why = c->why; /* it names the file */
+        if (err != IOR_OK && c->why.text[0] == 0)
+            ior_why_set(why, err, "saving what the journal holds: %s", ior_err_reason(err));
+        if (err != IOR_OK) return err;
     }
     return IOR_OK;
 }

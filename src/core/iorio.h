@@ -10,9 +10,11 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "cluster/group.h"
+#include "core/access_change.h"
 #include "core/evict.h"
 #include "core/node.h"
 #include "core/append_part.h"
+#include "core/quota.h"
 #include "core/retention_change.h"
 #include "rt/job.h"
 

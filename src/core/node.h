@@ -14,6 +14,8 @@
 #include "store/kv.h"
 
 struct checkpoint;
+struct quotas;
+struct session_sweep;
 struct sweep;
 
 struct node_params {
@@ -39,6 +41,8 @@ struct node_params {
     uint64_t small_bytes_max;
     uint64_t stream_idle_ms; /* a stream that is not used for so long leaves memory */
     uint64_t eviction_interval_ms;
+    uint64_t bucket_streams_max; /* at first (quota.h); 0: no limit, like the next */
+    uint64_t bucket_bytes_max;
     struct worker **workers;
     unsigned worker_count;
 };
@@ -54,6 +58,8 @@ struct node {
     struct vnode *vnodes; /* ring_size of them */
     struct checkpoint *checkpoint;
     struct sweep *sweep;
+    struct quotas *quotas;
+    struct session_sweep *session_sweep;
     struct stream_memory memory;
     _Atomic uint64_t inflight_bytes;
     struct dedupe_limits dedupe;

@@ -27,6 +27,7 @@ struct tail_entry {
 };
 
 struct bucket;
+struct quota;
 struct head;
 struct head_load;
 
@@ -74,6 +75,7 @@ struct stream {
 };
 
 struct bucket {
+    struct quota *quota;     /* a reference; NULL: nobody asked for it yet (quota.h) */
     struct stream **streams; /* sorted by name, committed ones only; deleted ones too */
     size_t count;
     size_t room; /* for all of `uses`, so that a commit cannot fail */

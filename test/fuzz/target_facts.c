@@ -1,4 +1,4 @@
-/* test/fuzz/target_facts.c - fuzz src/auth/policy_build.c, fact.c and role.c.
+/* test/fuzz/target_facts.c - fuzz src/auth/policy_set.c, fact.c and role.c.
  * Input: one fact a line, key TAB value; `|` in a key stands for FACT_SEP.
  * Besides not crashing: a refusal has a reason, and the answers of a policy fit
  * together (any includes every bucket, a bucket every stream in it, and a

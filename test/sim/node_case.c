@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "client.h"
+#include "quota.h"
 #include "retention.h"
 #include "trace.h"
 #include "watcher.h"
@@ -198,7 +199,10 @@ static void live(struct world *w)
     bool sound = !disk_sim_is_dead(w->disk) && !journal_failed(w->node->journal);
     if (sound && world_odds(w, 5)) { /* also after a full disk: no restart is needed */
         world_heal(w);
-        if (!journal_failed(w->node->journal)) client_prove_alive(w);
+        if (!journal_failed(w->node->journal)) {
+            client_prove_alive(w);
+            quota_prove(w);
+        }
     }
     watcher_end(w);
 }
@@ -211,6 +215,8 @@ static void end_well(struct world *w)
     client_prove_alive(w);
     client_inspect(w, false);
     retention_prove(w);
+    client_inspect(w, false);
+    quota_prove(w);
     client_inspect(w, false);
     world_stop(w);
     world_start(w, false);

@@ -17,7 +17,6 @@
 /* user[1] of an append: the flag, and the id that was shown then. */
 enum { OPS_MAX = 40, TEXT_BYTES = 96, FLAG_KNOWN = 1 };
 
-static const char bucket[] = "patched";
 static const char *const names[PATCHER_DOCS] = {"doc0", "doc1", "doc2"};
 
 void patcher_init(struct patcher *p)
@@ -165,13 +164,13 @@ static struct append *make(struct world *w, const struct patcher_op *op)
         ior_buf_init(&text);
         document(&text, op, NULL, 0);
         const struct event_in e = {ior_buf_slice(&text), true};
-        err = append_new(IOR_SLICE(bucket), ior_slice_str(names[op->doc]), &e, 1,
+        err = append_new(IOR_SLICE(PATCHER_BUCKET), ior_slice_str(names[op->doc]), &e, 1,
                          (struct ior_slice){NULL, 0}, &a);
         ior_buf_done(&text);
     } else {
         char text[TEXT_BYTES];
         int n = patch_text(op, text);
-        err = patch_new(IOR_SLICE(bucket), ior_slice_str(names[op->doc]),
+        err = patch_new(IOR_SLICE(PATCHER_BUCKET), ior_slice_str(names[op->doc]),
                         ior_slice(text, (size_t)n), &a, &fault);
     }
     IOR_ASSERT(err == IOR_OK);
@@ -269,7 +268,7 @@ static void read_all(struct world *w, struct ior_slice name, struct scan *ret)
 {
     struct read *r = NULL;
     *ret = (struct scan){.world = w};
-    enum ior_err err = read_new(IOR_SLICE(bucket), name, &r);
+    enum ior_err err = read_new(IOR_SLICE(PATCHER_BUCKET), name, &r);
     IOR_ASSERT(err == IOR_OK);
     r->user_ptr = ret;
     r->how = READ_FROM_ID;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 enum { PATCHER_DOCS = 3 };
+#define PATCHER_BUCKET "patched"
 
 struct world;
 

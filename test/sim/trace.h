@@ -34,6 +34,7 @@
     X(changes, "changes of facts acknowledged")                                                    \
     X(policies, "changes of retention policies acknowledged")                                      \
     X(previews, "previews of retention")                                                           \
+    X(quotas, "counts of what a bucket holds, compared with its lists")                            \
     X(evicted, "looks at streams that retention had taken from")                                   \
     X(io_errors, "disk errors that made the journal stop")                                         \
     X(checkpoints, "checkpoints that ended well")                                                  \

@@ -45,6 +45,7 @@ enum {
     BODY_BYTES_MAX = 64 * 1024 * 1024,
     ANSWER_BYTES_MAX = 64 * 1024, /* per connection; an answer must fit */
     SHOWN_BYTES_MAX = 400,        /* of a wrong answer */
+    NUMBERED_BODY_BYTES_MAX = 1024,
     EVENTS_MAX = 512,
     TICK_MS = 100,
     HISTOGRAM_SLOTS = 60 * 32
@@ -84,6 +85,7 @@ struct options {
     const char *expect; /* what the body of every answer must be, or NULL */
     size_t expect_bytes;
     char *body;
+    const char *body_pattern; /* a body for each stream, with its number for "%d"; or NULL */
     size_t body_bytes;
     char headers[HEADERS_BYTES_MAX];
 };
@@ -212,6 +214,10 @@ static void build_requests(void)
         char name[2048];
         number_name(name, sizeof name, opt.mode == MODE_XADD ? opt.key : opt.path, i);
         struct request *r = &requests[i];
+        if (opt.body_pattern != NULL) {
+            number_name(opt.body, NUMBERED_BODY_BYTES_MAX, opt.body_pattern, i);
+            body_bytes = opt.body_bytes = strlen(opt.body);
+        }
         char head[HEAD_BYTES_MAX];
         int n = format_head(head, sizeof head, name);
         if (n < 0 || n >= HEAD_BYTES_MAX) die(2, "the request head is too long");
@@ -518,6 +524,9 @@ static void set_option(const char *name, const char *value)
         opt.body_bytes = (size_t)number(name, value, 32, BODY_BYTES_MAX);
     } else if (strcmp(name, "body-file") == 0) {
         read_body(value);
+    } else if (strcmp(name, "body-pattern") == 0) {
+        opt.body_pattern = value;
+        opt.body = alloc(NUMBERED_BODY_BYTES_MAX);
     } else if (strcmp(name, "expect") == 0) {
         opt.expect = value;
         opt.expect_bytes = strlen(value);
@@ -535,8 +544,8 @@ static void set_option(const char *name, const char *value)
 static void read_options(int argc, char **argv)
 {
     static const char *const names[] = {
-        "mode", "host", "port",   "connections", "streams",   "seconds", "warmup",
-        "path", "key",  "header", "body-bytes",  "body-file", "expect"};
+        "mode", "host", "port",   "connections", "streams",   "seconds",      "warmup",
+        "path", "key",  "header", "body-bytes",  "body-file", "body-pattern", "expect"};
     enum { NAMES = sizeof names / sizeof names[0] };
     struct option longs[NAMES + 1];
     memset(longs, 0, sizeof longs);
@@ -549,7 +558,8 @@ static void read_options(int argc, char **argv)
     if (c != -1 || optind != argc || opt.port == 0) {
         die(2, "usage: load --mode post|get|xadd --port N [--host ADDRESS] [--connections N]\n"
                "  [--streams N] [--path /streams/b/s%%d] [--key s%%d] [--header 'k: v']...\n"
-               "  [--body-bytes N | --body-file FILE] [--expect BODY] [--seconds S] [--warmup S]");
+               "  [--body-bytes N | --body-file FILE | --body-pattern TEXT%%d] [--expect BODY]\n"
+               "  [--seconds S] [--warmup S]");
     }
     if (opt.body == NULL) make_body();
 }

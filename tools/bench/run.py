@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 
+import logins
 import report
 import store
 from servers import CannotRun, Node, Redis, Wrong, end, end_all, last_lines, spawn
@@ -56,7 +57,7 @@ ROWS = [
      "better": "more", "title": "durable ingest of 4 KiB, 64 conn", "target": 100, "goal": None},
     {"name": "idle", "kind": "idle", "unit": "MB", "better": "less", "title": "RssAnon, idle, no streams",
      "target": 20, "goal": None},
-] + store.ROWS
+] + store.ROWS + logins.ROWS
 
 
 def make_body(size_bytes):
@@ -265,7 +266,11 @@ def store_play(bench, row):
     return store.PLAYS[row["kind"]](bench, row, make_body)
 
 
-PLAYS = {"post": play_append, "ingest": play_append, "get": play_get, "idle": play_idle,
+def logins_play(bench, row):
+    return logins.play(bench, row, make_body, play)
+
+
+PLAYS = {"post": play_append, "ingest": play_append, "get": play_get, "idle": play_idle, "logins": logins_play,
          **{kind: store_play for kind in store.PLAYS}}
 
 

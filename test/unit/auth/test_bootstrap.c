@@ -269,7 +269,8 @@ static void written_facts(void **state)
         assert_true(ior_slice_eq(k.stream, keys[i].stream));
     }
     const struct ior_slice names[] = {IOR_SLICE("g\"1\""), IOR_SLICE("\xc3\xbc")};
-    assert_int_equal(fact_user_write(&value, FACTS_HASH, INT64_MAX, names, 2), IOR_OK);
+    assert_int_equal(fact_user_write(&value, FACTS_HASH, INT64_MAX, names, 2, IOR_SLICE("")),
+                     IOR_OK);
     struct fact f = {IOR_SLICE("user" FACT_SEP "bob"), ior_buf_slice(&value)};
     struct fact_value v;
     assert_int_equal(fact_value_read(&f, FACT_USER, &v, NULL), IOR_OK);
@@ -281,13 +282,14 @@ static void written_facts(void **state)
     fact_value_done(&v);
 
     ior_buf_clear(&value);
-    assert_int_equal(fact_user_write(&value, FACTS_HASH, UINT64_MAX, names, 2), IOR_E_INVAL);
+    assert_int_equal(fact_user_write(&value, FACTS_HASH, UINT64_MAX, names, 2, IOR_SLICE("")),
+                     IOR_E_INVAL);
     const struct ior_slice no_utf8 = IOR_SLICE("\xff");
-    assert_int_equal(fact_group_write(&value, &no_utf8, 1), IOR_E_INVAL);
+    assert_int_equal(fact_group_write(&value, &no_utf8, 1, IOR_SLICE("")), IOR_E_INVAL);
     static uint8_t large[FACT_BYTES_MAX];
     memset(large, 'g', sizeof large);
     const struct ior_slice too_large = ior_slice(large, sizeof large);
-    assert_int_equal(fact_group_write(&value, &too_large, 1), IOR_E_INVAL);
+    assert_int_equal(fact_group_write(&value, &too_large, 1, IOR_SLICE("")), IOR_E_INVAL);
     assert_int_equal(value.size_bytes, 0);
     ior_buf_done(&key);
     ior_buf_done(&value);

@@ -1,4 +1,4 @@
-/* test/unit/auth/test_policy.c - src/auth/policy.c, policy_build.c, role.c and fact.c. */
+/* test/unit/auth/test_policy.c - src/auth/policy.c, role.c and fact.c: what a policy says. */
 #include "facts.h"
 
 #include <stdio.h>
@@ -91,7 +91,7 @@ static void groups(void **state)
     assert_false(facts_can(p, "gone", PERM_DELETE, "t", "s"));
     assert_false(facts_can(p, "low", PERM_GET, "t", "s")); /* a group is no user */
     const struct policy_user *bob = policy_user(p, IOR_SLICE("bob"));
-    assert_int_equal(policy_user_groups(bob), 1);
+    assert_int_equal(policy_user_groups(bob), 2); /* what his fact names */
     assert_true(ior_slice_eq(policy_user_group(bob, 0), IOR_SLICE("low")));
     policy_unref(p);
 }

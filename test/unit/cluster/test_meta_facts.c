@@ -19,12 +19,13 @@ static void set(struct meta_facts *f, const char *key, struct ior_slice value)
 }
 
 /* How often a fact is in a part. */
-static unsigned times(const struct ior_map *part, const char *key, const char *value)
+static unsigned times(const struct ior_cowmap *part, const char *key, const char *value)
 {
     struct fact f;
-    size_t pos = 0;
+    struct ior_cowmap_walk w;
     unsigned n = 0;
-    while (meta_facts_next(part, &pos, &f)) {
+    ior_cowmap_begin(&w, part);
+    while (meta_facts_next(&w, &f)) {
         n += ior_slice_eq(f.key, ior_slice_str(key)) && ior_slice_eq(f.value, ior_slice_str(value));
     }
     return n;
@@ -34,9 +35,8 @@ static unsigned times(const struct ior_map *part, const char *key, const char *v
 static void the_last_value_counts(void **state)
 {
     (void)state;
-    struct meta_facts f;
+    struct meta_facts f = {0};
     char key[32];
-    meta_facts_init(&f);
     set(&f, "nobody", unset);
     for (unsigned i = 0; i < 1000; i++) {
         snprintf(key, sizeof key, "user" FACT_SEP "%u", i % 100);
@@ -58,8 +58,7 @@ static void the_last_value_counts(void **state)
 static void kinds_are_apart(void **state)
 {
     (void)state;
-    struct meta_facts f;
-    meta_facts_init(&f);
+    struct meta_facts f = {0};
     set(&f, "retention" FACT_SEP "b", IOR_SLICE("{}"));
     set(&f, "retention" FACT_SEP "b" FACT_SEP "s", IOR_SLICE("{\"max_events\":1}"));
     set(&f, "retentions", IOR_SLICE("{}"));
@@ -72,11 +71,30 @@ static void kinds_are_apart(void **state)
     meta_facts_done(&f);
 }
 
+/* What: a copy stays as it was. */
+static void copies_stay(void **state)
+{
+    (void)state;
+    struct meta_facts f = {0};
+    set(&f, "a", IOR_SLICE("1"));
+    set(&f, "retention" FACT_SEP "b", IOR_SLICE("{}"));
+    struct meta_facts copy = meta_facts_copy(&f);
+    set(&f, "a", IOR_SLICE("2"));
+    set(&f, "retention" FACT_SEP "b", unset);
+    assert_int_equal(times(&copy.access, "a", "1"), 1);
+    assert_int_equal(times(&copy.retention, "retention" FACT_SEP "b", "{}"), 1);
+    assert_int_equal(times(&f.access, "a", "2"), 1);
+    assert_int_equal(f.retention.count, 0);
+    meta_facts_done(&f);
+    meta_facts_done(&copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_value_counts),
         cmocka_unit_test(kinds_are_apart),
+        cmocka_unit_test(copies_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
