@@ -254,12 +254,20 @@ static void on_apply(struct vnode *vn, struct vnode_op *op)
     metric_add(METRIC_patches, 1);
 }
 
+/* The turn of this worker may have begun before that of the caller's. */
+static void observe(const struct append *a)
+{
+    uint64_t now_us = clock_turn_us();
+    metric_observe_us(HISTOGRAM_append_durable, now_us > a->start_us ? now_us - a->start_us : 0);
+}
+
 static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err)
 {
     (void)vn;
     struct append *a = append_of(op);
     append_part_settle(&a->part, err == IOR_OK);
     if (a->patch != NULL) append_part_settle(&a->patch->log, err == IOR_OK);
+    if (err == IOR_OK && a->err == IOR_OK && !a->repeated) observe(a);
     if (err == IOR_OK) err = a->err; /* a conflict that waited for its barrier */
     answer(a, err);
 }
@@ -310,6 +318,7 @@ enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb)
     a->cb = cb;
     a->origin = worker_current();
     a->counted_bytes = bytes;
+    a->start_us = clock_turn_us();
     a->err = IOR_OK;
     a->op.apply = on_apply;
     a->op.done = on_done;

@@ -158,6 +158,14 @@ void append_part_undo(struct vnode *vn, struct append_part *p)
 
 /* ---- committed ---- */
 
+static void count_by_bucket(const struct append_part *p)
+{
+    struct bucket *b = p->stream->bucket;
+    if (b->metric_slot == 0) b->metric_slot = metric_bucket_slot(bucket_name(b));
+    metric_bucket_add(BUCKET_METRIC_bucket_append_events, b->metric_slot, p->count);
+    metric_bucket_add(BUCKET_METRIC_bucket_append_bytes, b->metric_slot, p->payload_bytes);
+}
+
 void append_part_apply(struct vnode *vn, struct append_part *p, uint64_t time_ms, uint64_t index)
 {
     struct stream *s = p->stream;
@@ -181,4 +189,5 @@ void append_part_apply(struct vnode *vn, struct append_part *p, uint64_t time_ms
     if (vn->watches.count > 0) watch_table_fire(&vn->watches, p->bucket, p->name, p->hash, s->high);
     metric_add(METRIC_append_events, p->count);
     metric_add(METRIC_append_bytes, p->payload_bytes);
+    count_by_bucket(p);
 }

@@ -51,6 +51,7 @@ struct append {
     struct ior_slice key;    /* private; in the first item; empty: none */
     uint64_t body_hash;      /* private; with a key */
     struct patch *patch;     /* owned; NULL: it is none (core/patch.h) */
+    uint64_t start_us;       /* private */
 
     uint32_t count;                    /* events */
     enum append_expect expect;         /* in */

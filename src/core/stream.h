@@ -78,9 +78,10 @@ struct bucket {
     struct quota *quota;     /* a reference; NULL: nobody asked for it yet (quota.h) */
     struct stream **streams; /* sorted by name, committed ones only; deleted ones too */
     size_t count;
-    size_t room; /* for all of `uses`, so that a commit cannot fail */
-    size_t uses; /* streams, uncommitted ones too */
-    size_t live; /* committed and not deleted */
+    size_t room;          /* for all of `uses`, so that a commit cannot fail */
+    size_t uses;          /* streams, uncommitted ones too */
+    size_t live;          /* committed and not deleted */
+    unsigned metric_slot; /* metric_bucket_slot(); 0: not asked for yet */
     uint8_t name_bytes;
     uint8_t name[];
 };

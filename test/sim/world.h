@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/iorio.h"
+#include "access.h"
 #include "facts.h"
 #include "model.h"
 #include "patcher.h"
@@ -38,6 +39,7 @@ struct world {
     unsigned retention_mode; /* retention.h */
     struct model model;
     struct facts facts;
+    struct access_model access;
     struct patcher patcher;
 };
 
