@@ -40,17 +40,17 @@ static enum guard_verdict bad(const struct guard_fault **ret, const struct guard
 
 /* tchar of RFC 9110 section 5.6.2 */
 static const uint8_t token_chars[256] = {
-    ['!'] = 1,  ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1,          ['\''] = 1,
-    ['*'] = 1,  ['+'] = 1, ['-'] = 1, ['.'] = 1, ['^'] = 1,          ['_'] = 1,
-    ['`'] = 1,  ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,         ['&'] = 1,         ['\''] = 1,
+    ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,         ['^'] = 1,         ['_'] = 1,
+    ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 /* What a host and a port are made of (RFC 3986 section 3.2.2), without the comma that joins
  * two headers. */
 static const uint8_t host_chars[256] = {
-    ['!'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1,         ['('] = 1,
-    [')'] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,          [':'] = 1,
-    [';'] = 1, ['='] = 1, ['['] = 1, [']'] = 1, ['_'] = 1,          ['~'] = 1,
+    ['!'] = 1,         ['$'] = 1,         ['%'] = 1,         ['&'] = 1, ['\''] = 1, ['('] = 1,
+    [')'] = 1,         ['*'] = 1,         ['+'] = 1,         ['-'] = 1, ['.'] = 1,  [':'] = 1,
+    [';'] = 1,         ['='] = 1,         ['['] = 1,         [']'] = 1, ['_'] = 1,  ['~'] = 1,
     ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
@@ -59,7 +59,8 @@ static bool all_in(const uint8_t table[256], struct ior_slice s)
     const uint8_t *p = s.data;
     const uint8_t *end = p + s.size_bytes;
     unsigned ok = 1;
-    for (; end - p >= 4; p += 4) ok &= (unsigned)table[p[0]] & table[p[1]] & table[p[2]] & table[p[3]];
+    for (; end - p >= 4; p += 4)
+        ok &= (unsigned)table[p[0]] & table[p[1]] & table[p[2]] & table[p[3]];
     while (p < end) ok &= table[*p++];
     return ok != 0;
 }

@@ -218,8 +218,7 @@ static void dispatch(struct http_call *call)
 {
     h2o_req_t *req = req_of(call);
     h2o_iovec_t method = req->input.method;
-    struct ior_slice target =
-        without_host(ior_slice(req->input.path.base, req->input.path.len));
+    struct ior_slice target = without_host(ior_slice(req->input.path.base, req->input.path.len));
     uint8_t *scratch = h2o_mem_alloc_pool(&req->pool, target.size_bytes + 1);
     struct query_param *params = NULL;
     if (call->head_only || req->query_at != SIZE_MAX) /* h2o has not looked yet, or found one */

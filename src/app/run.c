@@ -285,8 +285,9 @@ static enum ior_err http_start(struct run *r)
     r->app.node = r->node;
     r->app.worker_count = r->worker_count;
     if (!r->config->http_enabled && !r->config->https_enabled)
-        return ior_why_set(r->why, IOR_E_INVAL,
-                           "http.enabled and https.enabled are both no: nobody could reach the node");
+        return ior_why_set(
+            r->why, IOR_E_INVAL,
+            "http.enabled and https.enabled are both no: nobody could reach the node");
     enum ior_err err = http_server_new(&r->app, r->loops, r->worker_ptrs, &r->http, r->why);
     r->doors = (struct doors){.app = &r->app, .http = r->http};
     return err;
