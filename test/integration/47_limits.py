@@ -116,6 +116,16 @@ class Address(LimitCase):
             self.assertEqual(got, [200] * 30 + [429] * 10)
             self.assertEqual(wire.request("GET", "/livez").status, 200)
 
+    def test_large_bodies(self):
+        """A large body counts once; one that may not come is refused before it comes."""
+        body = b"x" * (3 << 20)
+        self.assertEqual(self.statuses(29, "GET", "/sessions"), [200] * 29)
+        self.assertEqual(self.ask("POST", self.at, body, BINARY, token=True).status, 201)
+        with self.node.wire(source=self.source) as wire:
+            wire.send(build("POST", self.at, [("X-Session", self.node.token()), ("Content-Type", BINARY),
+                                              ("Content-Length", str(len(body)))]))
+            self.assertLimited(wire.read("POST"), "limits.address.requests", 1, 120)
+
     def test_many_addresses(self):
         """Thousands of addresses do not give back what one has used up."""
         self.assertEqual(self.statuses(30, "GET", "/sessions"), [200] * 30)
