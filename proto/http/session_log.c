@@ -1,7 +1,6 @@
 /* proto/http/session_log.c - see session_log.h. No failure modes. */
 #include "proto/http/session_log.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "base/limits.h"
@@ -9,28 +8,17 @@
 #include "base/log_limit.h"
 #include "rt/clock.h"
 
-enum { ADDRESS_TEXT_BYTES = INET6_ADDRSTRLEN };
-
-static void client_text(struct http_call *call, char ret[ADDRESS_TEXT_BYTES])
-{
-    const struct ior_address *a = call_client(call);
-    bool v4 = ior_address_is_v4(a);
-    const void *bytes = v4 ? &a->bytes[sizeof a->bytes - 4] : &a->bytes[0];
-    if (inet_ntop(v4 ? AF_INET : AF_INET6, bytes, ret, ADDRESS_TEXT_BYTES) == NULL)
-        snprintf(ret, ADDRESS_TEXT_BYTES, "unknown");
-}
-
 void session_log_login(struct http_call *call, const char *user, bool good)
 {
     static struct log_limit limits[2];
     uint64_t left_out = 0;
-    char from[ADDRESS_TEXT_BYTES] = "gone";
+    char from[CALL_PEER_BYTES] = "gone";
     char more[48] = "";
     uint64_t now_s = clock_mono_coarse_us() / 1000000;
     if (!log_wants(LOG_LEVEL_INFO) ||
         !log_limit_take(&limits[good], now_s, LOGIN_LOG_LINES_PER_S, &left_out))
         return;
-    if (call != NULL) client_text(call, from);
+    if (call != NULL) call_peer_text(call, from);
     if (left_out > 0) snprintf(more, sizeof more, " left_out=%llu", (unsigned long long)left_out);
     if (user[0] == 0) {
         LOG_INFO("auth", "login refused", "from=%s%s (no such user)", from, more);

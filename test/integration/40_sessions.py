@@ -147,7 +147,7 @@ class Login(NodeCase):
 class Remembered(NodeCase):
     """A password that was right is remembered; nothing else is."""
 
-    CONF = {"auth.login.failures": "0", "auth.login.failures.user": "0"}
+    CONF = {"auth.login.failures": "0", "auth.login.failures.user": "0"}  # it is about many wrong ones
 
     def metrics(self):
         text = self.get("/metrics", token=None).body.decode()
