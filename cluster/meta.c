@@ -296,7 +296,9 @@ static void strand_change(struct msg *msg)
         if (err != IOR_OK) answer(c, err);
         return;
     }
-    /* Refused, or nothing to do, by what is perhaps not on the disk yet. */
+    /* Refused, or nothing to do, by what is perhaps not on the disk yet. Behind a journal that has
+     * failed nothing is good news: what was given up may be there at the next start. */
+    if (c->err == IOR_OK && journal_failed(m->params.journal)) c->err = IOR_E_IO;
     group_barrier(&m->group, &c->op.proposal);
 }
 

@@ -41,6 +41,9 @@ struct http_call {
     struct ior_address client; /* call_client()'s */
     uint64_t retry_after_s;    /* of an error after which it makes sense to come back; 0: 1 */
 
+    uint64_t begin_us;       /* clock_turn_us() when it was there whole */
+    struct ior_slice method; /* this and the next as they came */
+    struct ior_slice target;
     struct ior_slice bucket;
     struct ior_slice stream;
     struct ior_slice id;     /* raw */
@@ -90,6 +93,10 @@ struct ior_slice call_header(const struct http_call *call, const char *name);
 /* One after the other, where a header is there several times; start with *at = -1. */
 bool call_header_next(const struct http_call *call, const char *name, ptrdiff_t *at,
                       struct ior_slice *ret);
+/* The i-th header as it came, names in lower case; of those that h2o keeps for itself `host` is the
+ * first. False: there are no more. */
+bool call_header_at(const struct http_call *call, size_t i, struct ior_slice *ret_name,
+                    struct ior_slice *ret_value);
 /* Is it there more than once? */
 bool call_header_repeated(const struct http_call *call, const char *name);
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret);
@@ -134,7 +141,11 @@ bool call_may_go_on(struct http_call *call);
 void call_add_header(struct http_call *call, const char *name, struct ior_slice value);
 void call_add_header_u64(struct http_call *call, const char *name, uint64_t value);
 void call_reply_empty(struct http_call *call, int status);
+/* With CORS: OPTIONS of a route that has these methods (server_cors.c). */
+void call_reply_options(struct http_call *call, const char *methods);
 void call_reply_json(struct http_call *call, int status, struct ior_slice json);
+/* text stays as long as the program. */
+void call_reply_static(struct http_call *call, int status, const char *type, struct ior_slice text);
 void call_reply_text(struct http_call *call, int status, const char *type, struct ior_slice text);
 /* A buffer for an answer of about so many bytes, in the memory of the request; for
  * call_reply_buf(), or ior_buf_done(). */

@@ -1,6 +1,7 @@
 /* proto/http/dispatch.c - every request, in the order of API.md section 1: route,
  * method, limit of the address, token, permission, limits of user and bucket, what is
  * accepted, body type, body size, names; then the handler of the row in routes.def. */
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -20,6 +21,7 @@ static enum route_method method_of(struct ior_slice m)
     if (ior_slice_eq(m, IOR_SLICE("POST"))) return METHOD_POST;
     if (ior_slice_eq(m, IOR_SLICE("PUT"))) return METHOD_PUT;
     if (ior_slice_eq(m, IOR_SLICE("DELETE"))) return METHOD_DELETE;
+    if (ior_slice_eq(m, IOR_SLICE("OPTIONS"))) return METHOD_OPTIONS;
     return METHOD_OTHER;
 }
 
@@ -235,8 +237,15 @@ void http_dispatch(struct http_call *call, struct ior_slice method, struct ior_s
         call_reply_empty(call, 404);
         return;
     }
+    bool cors = call->app->config->http_cors_enabled;
+    if (found == ROUTE_WRONG_METHOD && cors && method_of(method) == METHOD_OPTIONS) {
+        call_reply_options(call, allow);
+        return;
+    }
     if (found == ROUTE_WRONG_METHOD) {
-        call_add_header(call, "allow", ior_slice_str(allow));
+        char all[sizeof allow + 16];
+        snprintf(all, sizeof all, "%s%s", allow, cors ? ", OPTIONS" : "");
+        call_add_header(call, "allow", ior_slice_str(all));
         call_reply_empty(call, 405);
         return;
     }

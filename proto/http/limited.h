@@ -10,7 +10,7 @@
 IOR_MUST_CHECK enum ior_err http_limits_new(struct http_app *app);
 void http_limits_free(struct http_app *app);
 /* The limits.* and auth.login.* of this configuration hold from now on; of the node's quotas too.
- */
+ * (The proxies hold from the start: workers read them without a lock.) */
 void http_limits_configure(struct http_app *app, const struct config *c);
 
 /* The checks of dispatch.c. False: it is answered 429. */

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "proto/http/limited.h"
+#include "proto/http/extension.h"
+#include "proto/http/request_log.h"
 #include "proto/http/server_private.h"
 #include "rt/clock.h"
 
@@ -72,6 +74,7 @@ static void on_tick(void *ctx)
     http_waits_tick(hw);
     http_linger_tick(hw);
     http_sweep_tick(hw);
+    if (hw->server->app->request_log != NULL) request_log_tick(hw->server->app->request_log);
     if (hw->stopping) {
         http_waits_stop(hw);
     } else {
@@ -137,6 +140,9 @@ static void configure(struct http_server *s)
         (struct iorio_handler *)(void *)h2o_create_handler(path, sizeof(struct iorio_handler));
     h->super.on_req = http_on_req;
     h->server = s;
+    http_cors_filter(s->app, path);
+    http_cors_filter(s->app, &host->fallback_path);
+    http_log_refusals(s->app, &host->fallback_path);
     h2o_filter_t *f = h2o_create_filter(&host->fallback_path, sizeof *f);
     f->on_setup_ostream = on_refused_by_h2o;
 }
@@ -215,9 +221,27 @@ static enum ior_err set_up(struct http_server *s, struct loop **loops, struct wo
     return IOR_OK;
 }
 
+static enum ior_err start_request_log(struct http_app *app, struct ior_why *why)
+{
+    enum ior_err err = request_log_new(app->worker_count, &app->request_log);
+    if (err != IOR_OK) return ior_why_set(why, err, "cannot start the thread of the request log");
+    err = request_log_open(app->request_log, app->config, why);
+    if (err != IOR_OK) {
+        request_log_free(app->request_log);
+        app->request_log = NULL;
+    }
+    return err;
+}
+
 enum ior_err http_server_new(struct http_app *app, struct loop **loops, struct worker **workers,
                              struct http_server **ret, struct ior_why *why)
 {
+    enum ior_err bad = extensions_load(app->config, app->extensions, why);
+    if (bad == IOR_OK) bad = start_request_log(app, why);
+    if (bad != IOR_OK) {
+        extensions_free(app->extensions);
+        return bad;
+    }
     struct http_server *s = calloc(1, sizeof *s);
     if (s == NULL) return ior_why_set(why, IOR_E_NOMEM, "out of memory");
     s->workers = calloc(app->worker_count, sizeof *s->workers);
@@ -230,9 +254,12 @@ enum ior_err http_server_new(struct http_app *app, struct loop **loops, struct w
     }
     s->app = app;
     s->worker_count = app->worker_count;
+    app->started_ms = clock_wall_ms();
+    app->started_mono_us = clock_mono_us();
     enum ior_err err = http_limits_new(app);
     if (err != IOR_OK) ior_why_set(why, err, "out of memory");
     if (err == IOR_OK) err = set_up(s, loops, workers, why);
+    app->connections_max = s->connections_max;
     if (err != IOR_OK) {
         http_server_free(s);
         return err;
@@ -270,6 +297,14 @@ void http_worker_cut(struct http_server *s, struct worker *w)
     cut_conns(&s->workers[w->id], false);
 }
 
+struct http_worker_counts http_worker_counts(const struct http_app *app, unsigned worker)
+{
+    const struct http_worker *hw = app->workers[worker];
+    return (struct http_worker_counts){
+        atomic_load_explicit(&hw->conn_count, memory_order_relaxed),
+        atomic_load_explicit(&hw->request_count, memory_order_relaxed)};
+}
+
 uint64_t http_server_connections(const struct http_server *s)
 {
     return atomic_load(&s->connections);
@@ -297,6 +332,9 @@ void http_server_free(struct http_server *s)
     http_limits_free(s->app);
     free(s->app->workers);
     s->app->workers = NULL;
+    request_log_free(s->app->request_log);
+    s->app->request_log = NULL;
+    extensions_free(s->app->extensions);
     free(s->workers);
     free(s);
 }

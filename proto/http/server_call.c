@@ -179,6 +179,7 @@ static void on_dispose(void *p)
     conn->calls--;
     unpark(conn);
     http_wait_gone(call);
+    http_log_call(call);
     if (conn->http2 != NULL) http2_request_over(conn, req, call);
     if (!call->answered) metric_add(METRIC_http_clients_gone, 1);
     give_ticket_back(hw, call);
@@ -211,6 +212,9 @@ static void take_request(struct http_call *call, struct http_server *s, h2o_req_
     call->app = s->app;
     call->body = ior_slice(req->entity.base, req->entity.len);
     call->body_bytes = req->entity.len;
+    call->begin_us = clock_turn_us();
+    call->method = ior_slice(req->input.method.base, req->input.method.len);
+    call->target = ior_slice(req->path.base, req->path.len);
     call->is_head = h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
 }
 
@@ -272,6 +276,7 @@ int http_on_req(h2o_handler_t *self, h2o_req_t *req)
         call_reply_error(call, IOR_E_HEADTOOLARGE, NULL, NULL);
         return 0;
     }
+    http_count(&http_worker_of(call)->request_count, 1);
     dispatch(call);
     /* What is answered inside this callback costs h2o no change of its poll set (two
      * system calls less a request): docs/decisions.rst. */
@@ -289,6 +294,21 @@ struct ior_slice call_header(const struct http_call *call, const char *name)
     if (at < 0) return (struct ior_slice){NULL, 0};
     h2o_iovec_t v = req->headers.entries[at].value;
     return ior_slice(v.base == NULL ? "" : v.base, v.len);
+}
+
+bool call_header_at(const struct http_call *call, size_t i, struct ior_slice *ret_name,
+                    struct ior_slice *ret_value)
+{
+    const h2o_req_t *req = req_of(call);
+    if (i > req->headers.size) return false;
+    h2o_iovec_t value = i == 0 ? req->authority : req->headers.entries[i - 1].value;
+    *ret_name = IOR_SLICE("host");
+    if (i > 0) {
+        const h2o_iovec_t *name = req->headers.entries[i - 1].name;
+        *ret_name = ior_slice(name->base, name->len);
+    }
+    *ret_value = ior_slice(value.base == NULL ? "" : value.base, value.len);
+    return true;
 }
 
 bool call_header_repeated(const struct http_call *call, const char *name)
@@ -417,6 +437,7 @@ static void begin(struct http_call *call, int status, const char *type, size_t l
     if (call->mute) return;
     give_ticket_back(http_worker_of(call), call);
     http_wait_leave(call);
+    metric_observe_us(route_histogram(call->route), clock_turn_look_us() - call->begin_us);
     if (status >= 500) metric_add(METRIC_http_errors_5xx, 1);
     if (status >= 400 && status < 500) metric_add(METRIC_http_errors_4xx, 1);
     req->res.status = status;
@@ -446,6 +467,12 @@ void call_reply_empty(struct http_call *call, int status)
 {
     begin(call, status, NULL, 0);
     send_whole(call, NULL, 0);
+}
+
+void call_reply_static(struct http_call *call, int status, const char *type, struct ior_slice text)
+{
+    begin(call, status, type, text.size_bytes);
+    send_whole(call, text.data, text.size_bytes);
 }
 
 void call_reply_text(struct http_call *call, int status, const char *type, struct ior_slice text)

@@ -28,7 +28,7 @@ static void unlist(struct http_conn *c)
         hw->conns = c->next;
     }
     if (c->next != NULL) c->next->prev = c->prev;
-    hw->conn_count--;
+    http_count(&hw->conn_count, -1);
 }
 
 static void on_conn_close(void *data)
@@ -90,7 +90,7 @@ bool http_conn_new(struct http_worker *hw, h2o_socket_t *sock, bool tls)
     c->next = hw->conns;
     if (hw->conns != NULL) hw->conns->prev = c;
     hw->conns = c;
-    hw->conn_count++;
+    http_count(&hw->conn_count, 1);
     atomic_fetch_add(&s->connections, 1);
     metric_gauge_add(METRIC_http_connections, 1);
     sock->on_close.cb = on_conn_close;

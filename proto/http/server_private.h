@@ -122,7 +122,8 @@ struct http_worker {
     bool stopping;
     uint64_t now_ms; /* of the last tick */
     struct http_conn *conns;
-    size_t conn_count;
+    _Atomic uint64_t conn_count; /* this and the next: one writer, its own thread */
+    _Atomic uint64_t request_count;
     struct http_conn *sweep_next;
     struct http_conn *wrap; /* server_gate.c: those with wrap_listed */
     struct http_conn *reading; /* becomes NULL when it is closed meanwhile */
@@ -163,6 +164,12 @@ struct iorio_handler {
     h2o_handler_t super; /* first */
     struct http_server *server;
 };
+
+static inline void http_count(_Atomic uint64_t *at, int64_t n)
+{
+    uint64_t v = atomic_load_explicit(at, memory_order_relaxed);
+    atomic_store_explicit(at, v + (uint64_t)n, memory_order_relaxed);
+}
 
 /* ---- server_conn.c ---- */
 void http_on_accept(h2o_socket_t *listener, const char *err);
@@ -236,6 +243,12 @@ int http_on_req(h2o_handler_t *self, h2o_req_t *req);
 bool http_refused_by_head(struct http_server *s, h2o_req_t *req, uint64_t body_bytes);
 /* Answers 503 timeout to the calls whose deadline has passed. */
 void http_sweep_deadlines(struct http_worker *hw);
+
+/* ---- server_cors.c: the answers of this path get the headers of CORS. */
+void http_cors_filter(struct http_app *app, h2o_pathconf_t *path);
+/* ---- server_log.c: a call that goes, into the request log; what this path refuses, likewise. */
+void http_log_call(struct http_call *call);
+void http_log_refusals(struct http_app *app, h2o_pathconf_t *path);
 
 /* ---- server_wait.c ---- */
 void http_waits_init(struct http_waits *ws);

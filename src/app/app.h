@@ -31,6 +31,18 @@ struct run_options {
 };
 enum exit_code run_node(const struct run_options *o);
 
+/* ---- logfile.c: where the log goes ---- */
+/* The file; "": standard error. In the background its folder is made. */
+void logfile_path(const struct config *c, bool foreground, char *path, size_t room);
+/* Opens it, also anew, and sends the log there; in the background standard output and error, too.
+ * On an error the log stays where it is. */
+IOR_MUST_CHECK enum ior_err logfile_open(const struct config *c, bool foreground,
+                                         struct ior_why *why);
+
+/* ---- confcheck.c: values that are allowed, but hardly meant ---- */
+void confcheck_warn(const struct config *c,
+                    void (*tell)(void *ctx, const char *key, const char *text), void *ctx);
+
 /* ---- datadir.c: who uses the data directory ---- */
 struct datadir_lock {
     int fd; /* of the file `lock` */

@@ -27,13 +27,7 @@ static enum exit_code not_running(void)
 
 static int open_log(const struct config *c, char *path, size_t room)
 {
-    char dir[CONFIG_TEXT_MAX + 16];
-    snprintf(path, room, "%s", c->log_file);
-    if (c->log_file[0] == 0) {
-        snprintf(dir, sizeof dir, "%s/log", c->release_dir);
-        mkdir(dir, 0755);
-        snprintf(path, room, "%s/iorio.log", dir);
-    }
+    logfile_path(c, false, path, room);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     if (fd < 0) fprintf(stderr, "iorio: cannot open the log %s: %s\n", path, strerror(errno));
     return fd;

@@ -4,24 +4,26 @@
  * Stop: no new connections; requests in flight get their answers (2.5 s at most);
  * the journal writes what it has taken and a MARK; then the threads end. */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app/app.h"
 #include "app/doors.h"
+#include "app/reload.h"
 #include "auth/login.h"
 #include "auth/password.h"
+#include "auth/password_process.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "core/checkpoint_thread.h"
 #include "core/node.h"
+#include "core/report.h"
 #include "core/sweep.h"
+#include "proto/http/request_log.h"
 #include "proto/http/server.h"
 #include "rt/clock.h"
 #include "rt/job.h"
@@ -47,6 +49,7 @@ struct run {
     pthread_t *threads;
     unsigned threads_running;
     struct node *node;
+    struct report *report; /* its metrics as events */
     struct journal_thread *journal_thread;
     struct checkpoint_thread *checkpoint_thread;
     struct http_app app;
@@ -111,6 +114,11 @@ static void do_nothing(struct run *r, struct errand *e)
 {
     (void)r;
     errand_finish(e);
+}
+
+static void barrier(void *ctx)
+{
+    each_worker(ctx, do_nothing);
 }
 
 /* ---- the stages ---- */
@@ -228,13 +236,17 @@ static enum ior_err node_start(struct run *r)
     struct journal_replay_report report;
     uint64_t start_us = clock_mono_us();
     enum ior_err err = node_open(&p, &r->node, &report, r->why);
-    if (err == IOR_OK) report_recovery(&report, clock_mono_us() - start_us);
-    return err;
+    if (err != IOR_OK) return err;
+    report_recovery(&report, clock_mono_us() - start_us);
+    if (report_new(r->node, &r->report) == IOR_OK) return IOR_OK;
+    node_close(r->node);
+    return ior_why_set(r->why, IOR_E_NOMEM, "out of memory");
 }
 
 static void node_stop(struct run *r)
 {
     struct ior_why why = {""};
+    report_free(r->report);
     enum ior_err err = node_mark_clean(r->node, &why);
     if (err != IOR_OK)
         LOG_WARNING("catalog", "no mark of a clean stop", "err=%s: the next start walks it",
@@ -250,7 +262,7 @@ static enum ior_err key_start(struct run *r)
 static enum ior_err crypto_start(struct run *r)
 {
     enum ior_err err = password_init();
-    if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 19, &r->app.crypto);
+    if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 0, &r->app.crypto);
     if (err == IOR_OK) err = login_desk_new(r->app.crypto, 1, &r->app.logins);
     if (err != IOR_OK) return ior_why_set(r->why, err, "cannot start the crypto thread");
     return IOR_OK;
@@ -294,6 +306,7 @@ static void tick(void *ctx)
     struct run *r = ctx;
     node_tick(r->node);
     doors_tick(&r->doors);
+    report_tick(r->report, r->app.config);
 }
 
 static void *worker_main(void *arg)
@@ -374,6 +387,31 @@ static enum ior_err surveys_start(struct run *r)
 {
     (void)r; /* node_tick() begins them */
     return IOR_OK;
+}
+
+static enum ior_err own_events_start(struct run *r)
+{
+    (void)r; /* tick() makes them */
+    return IOR_OK;
+}
+
+static void stop_own_events(struct run *r, struct errand *e)
+{
+    report_stop(r->report);
+    request_log_tick(r->app.request_log);
+    errand_finish(e);
+}
+
+/* The node's own events, and the lines of the last requests. */
+static void own_events_stop(struct run *r)
+{
+    each_worker(r, stop_own_events);
+    request_log_stop(r->app.request_log);
+    for (int i = 0; i < 5000 && !report_rests(r->report); i++) {
+        each_worker(r, do_nothing);
+        usleep(1000);
+    }
+    each_worker(r, do_nothing);
 }
 
 /* Sweeps and previews end at their next step. */
@@ -471,6 +509,23 @@ static enum ior_err users_start(struct run *r)
     return err == IOR_OK ? check_users(r) : err;
 }
 
+/* ---- passwords of others ---- */
+
+/* Behind the first users: what a start has to check it checks itself, and a node that nobody
+ * logs in to is one process. */
+static enum ior_err passwords_start(struct run *r)
+{
+    (void)r;
+    password_process_start("/proc/self/exe");
+    return IOR_OK;
+}
+
+static void passwords_stop(struct run *r)
+{
+    (void)r;
+    password_process_stop();
+}
+
 /* ---- the door ---- */
 
 static void open_door(struct run *r, struct errand *e)
@@ -539,6 +594,8 @@ static const struct stage stages[] = {
     {"surveys", surveys_start, surveys_stop},
     {"crypto", crypto_start, crypto_stop},
     {"users", users_start, NULL},
+    {"own events", own_events_start, own_events_stop},
+    {"passwords", passwords_start, passwords_stop},
     {"door", door_start, door_stop},
 };
 enum { STAGE_COUNT = sizeof stages / sizeof stages[0] };
@@ -560,52 +617,6 @@ static void stop_all(struct run *r, int started)
     }
 }
 
-/* ---- signals ---- */
-
-static void block_signals(sigset_t *set)
-{
-    signal(SIGPIPE, SIG_IGN);
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    struct sigaction hup;
-    sigaction(SIGHUP, NULL, &hup);
-    if (hup.sa_handler != SIG_IGN) sigaddset(set, SIGHUP); /* nohup keeps its word */
-    pthread_sigmask(SIG_BLOCK, set, NULL);
-}
-
-static void wait_for_stop(const sigset_t *set, bool foreground, struct http_server *http)
-{
-    for (;;) {
-        struct ior_why why = {""};
-        int got = 0;
-        if (sigwait(set, &got) != 0) continue;
-        /* A terminal that goes away ends a console; a daemon goes on. */
-        if (got == SIGHUP && !foreground) {
-            enum ior_err err = http_server_reload_tls(http, &why);
-            (void)err; /* it was logged, and the old certificate stays */
-            continue;
-        }
-        LOG_INFO("app", "stopping", "signal=%s", strsignal(got));
-        return;
-    }
-}
-
-/* log.file of a console; `iorio start` has put standard error into the log already. */
-static bool log_to_file(const struct config *c)
-{
-    if (c->log_file[0] == 0) return true;
-    int fd = open(c->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-    if (fd < 0) {
-        fprintf(stderr, "iorio: cannot open the log %s (key log.file): %s\n", c->log_file,
-                strerror(errno));
-        return false;
-    }
-    log_set_fd(fd);
-    damage_log_to(fd);
-    return true;
-}
-
 /* To `iorio start`, which waits at the other end: a letter and a text. */
 static void tell(int fd, const char *letter, const char *text)
 {
@@ -616,14 +627,24 @@ static void tell(int fd, const char *letter, const char *text)
     close(fd);
 }
 
+static void tell_warning(void *ctx, const char *key, const char *text)
+{
+    (void)ctx;
+    LOG_WARNING("config", "suspicious", "key=%s: %s", key, text);
+}
+
 enum exit_code run_node(const struct run_options *o)
 {
     struct ior_why why = {""};
     struct run r = {.options = o, .config = o->config, .why = &why, .lock = {-1, -1}};
-    sigset_t signals;
-    block_signals(&signals);
+    struct reload_signals signals;
+    reload_block_signals(&signals);
     log_set_level(o->config->log_level);
-    if (o->foreground && !log_to_file(o->config)) return EXIT_NO_RIGHTS;
+    if (o->foreground && logfile_open(o->config, true, &why) != IOR_OK) {
+        fprintf(stderr, "iorio: %s\n", why.text);
+        return EXIT_NO_RIGHTS;
+    }
+    confcheck_warn(o->config, tell_warning, NULL);
     enum ior_err err = IOR_OK;
     damage_begin(o->config->paths_data, o->notify_fd);
     int started = start_all(&r, &err);
@@ -641,8 +662,11 @@ enum exit_code run_node(const struct run_options *o)
     if (o->foreground)
         banner_print(o->config, o->config_file, http, https, r.doors.password_is_shipped);
     tell(o->notify_fd, "R", http != NULL ? http : https);
-    wait_for_stop(&signals, o->foreground, r.http);
+    struct reload reload = {.options = o, .app = &r.app, .http = r.http, .barrier = barrier,
+                            .barrier_ctx = &r};
+    reload_wait(&signals, &reload);
     stop_all(&r, started);
+    reload_done(&reload);
     LOG_INFO("app", "stopped", "node=%s", o->config->nodename);
     return EXIT_OK;
 }

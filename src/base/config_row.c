@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/config_value.h"
 #include "base/limits.h"
+#include "base/weblist.h"
 
 #define FILE_SUFFIX ".file"
 #define LINE_COLUMNS 88 /* of the printed defaults */
@@ -35,6 +36,11 @@ static bool none_or_strong(uint64_t v)
     return v == 0 || v >= CONFIG_AUTH_SECRET_BYTES_MIN;
 }
 
+static bool none_or_a_second(uint64_t ms)
+{
+    return ms == 0 || ms >= 1000;
+}
+
 static const struct config_rule rules[] = {
     {offsetof(struct config, ring_size), power_of_two, "a power of two", "not a power of two"},
     {offsetof(struct config, journal_segment), whole_pages, "a multiple of 4KB",
@@ -43,12 +49,27 @@ static const struct config_rule rules[] = {
      "too short for a key"},
     {offsetof(struct config, auth_secret_previous), none_or_strong, "but at least 16",
      "too short for a key"},
+    {offsetof(struct config, metrics_interval), none_or_a_second, "0s or at least 1s", "too short"},
+};
+
+static const struct config_text_rule text_rules[] = {
+    {offsetof(struct config, http_cors_origins), weblist_origins_problem,
+     "* or a list of origins, https://host or https://host:port"},
+    {offsetof(struct config, http_cors_headers), weblist_headers_problem, "a list of header names"},
 };
 
 const struct config_rule *config_row_rule(const struct config_row *row)
 {
     for (size_t i = 0; i < IOR_LEN(rules); i++) {
         if (rules[i].offset == row->offset) return &rules[i];
+    }
+    return NULL;
+}
+
+const struct config_text_rule *config_row_text_rule(const struct config_row *row)
+{
+    for (size_t i = 0; i < IOR_LEN(text_rules); i++) {
+        if (text_rules[i].offset == row->offset) return &text_rules[i];
     }
     return NULL;
 }
@@ -144,6 +165,9 @@ struct config_allowed config_row_allowed(const struct config_row *row)
     if (rule != NULL) {
         snprintf(ret.text + used, sizeof ret.text - used, ", %s", rule->allowed);
     }
+    const struct config_text_rule *text_rule = config_row_text_rule(row);
+    if (text_rule != NULL)
+        snprintf(ret.text + used, sizeof ret.text - used, ", %s", text_rule->allowed);
     return ret;
 }
 
@@ -247,6 +271,12 @@ static void print_comment(FILE *out, const char *text)
     fputc('\n', out);
 }
 
+static const char *const when_texts[] = {
+    [AT_START] = "",
+    [FIRST_START] = " Fixed at the first start.",
+    [LIVE] = " Live.",
+};
+
 static void print_row(FILE *out, const struct config_row *row)
 {
     char text[512];
@@ -259,8 +289,7 @@ static void print_row(FILE *out, const struct config_row *row)
     print_comment(out, text);
     const struct config_allowed allowed = config_row_allowed(row);
     snprintf(text, sizeof text, "Allowed: %s. Default: %s.%s", allowed.text,
-             row->def[0] == 0 ? "empty" : row->def,
-             row->when == FIRST_START ? " Fixed at the first start." : "");
+             row->def[0] == 0 ? "empty" : row->def, when_texts[row->when]);
     print_comment(out, text);
     fprintf(out, "%s =%s%s\n", row->key, row->def[0] == 0 ? "" : " ", row->def);
 }
@@ -270,7 +299,8 @@ void config_print_defaults(FILE *out)
     fputs("# iorio.conf - the configuration of one Iorio DB node, every key at its default.\n"
           "#\n"
           "# A line is `key = value` or a comment; a comment has a line of its own. A key\n"
-          "# may be left out: then it has its default. A change needs a restart.\n"
+          "# may be left out: then it has its default. A change needs a restart, but a key\n"
+          "# that is marked as live is taken over when the node gets a SIGHUP.\n"
           "# `iorio chkconfig` checks the file; an error names the line and what is allowed.\n"
           "#\n"
           "# Every key can come from the environment, which wins over this file:\n"

@@ -21,7 +21,8 @@ enum config_kind {
     KIND_ADDRESSES,
     KIND_CHOICE,
 };
-enum config_when { AT_START, FIRST_START };
+/* LIVE: SIGHUP takes it over (config_live.h). */
+enum config_when { AT_START, FIRST_START, LIVE };
 
 struct config_row {
     const char *key;
@@ -52,6 +53,13 @@ struct config_rule {
 };
 /* NULL: the bounds are all there is. */
 const struct config_rule *config_row_rule(const struct config_row *row);
+/* The same for what a text says. */
+struct config_text_rule {
+    size_t offset;
+    const char *(*problem)(struct ior_slice text); /* NULL: none */
+    const char *allowed;
+};
+const struct config_text_rule *config_row_text_rule(const struct config_row *row);
 
 /* The words of a CHOICE, one a call, from *at = row->help on. False: no more. */
 bool config_row_word(const char **at, struct ior_slice *ret);

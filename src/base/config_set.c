@@ -106,6 +106,9 @@ static enum ior_err set_text(const struct config_loader *l, const struct config_
         return fail_value(l, row, found, problem);
     }
     if (rule != NULL && !rule->good(size)) return fail_value(l, row, found, rule->problem);
+    const struct config_text_rule *text_rule = config_row_text_rule(row);
+    const char *wrong = text_rule == NULL ? NULL : text_rule->problem(value);
+    if (wrong != NULL) return fail_value(l, row, found, wrong);
     if (row->kind != KIND_PATH || size == 0) {
         memcpy(field, value.data, size);
         memset(field + size, 0, CONFIG_TEXT_MAX - size);

@@ -83,6 +83,8 @@
 #define CHECKPOINT_CLOCK_MS 86400000
 /* Between two sweeps of retention when policies change all the time. */
 #define SWEEP_PAUSE_MS 1000
+/* The node's own stream of metrics is kept so long, unless it has a policy: some 4 MB a day. */
+#define REPORT_KEEP_MS (30ull * 86400000)
 /* Previews of policies at a time. More: 503. */
 #define PREVIEWS_MAX 4
 /* The catalog's file is sparse and may grow up to this; more: NOSPC, appends go on until
@@ -97,8 +99,8 @@
 /* A stream that nobody used for so long leaves memory; the catalog has it. */
 #define STREAM_IDLE_MS 60000
 
-/* Entries and bytes handed to a reader in one visit of the vnode: a long answer of small events goes
- * through two threads a visit, so 1,024 gave twice the events a second of 256. */
+/* Entries and bytes handed to a reader in one visit of the vnode: a long answer of small events
+ * goes through two threads a visit, so 1,024 gave twice the events a second of 256. */
 #define READ_VISIT_ENTRIES 1024
 #define READ_VISIT_BYTES (1u << 20)
 /* Names in one page of a listing, and looked at in one visit of a vnode. */
@@ -153,6 +155,14 @@
 #define FORWARDED_HOPS_MAX 16
 /* Requests in flight on one worker: tickets. More: 503. */
 #define HTTP_CALLS_MAX 65536
+/* The JSON file of an extension handler (extension.config.NAME). Larger: the node does not start.
+ */
+#define EXTENSION_CONFIG_BYTES_MAX (64u << 10)
+/* The request log: a path is shown up to this; lines wait in pieces of this size, so many for each
+ * worker. More: requests are left out and counted. */
+#define REQUEST_LOG_PATH_BYTES_MAX 2048
+#define REQUEST_LOG_PIECE_BYTES (64u << 10)
+#define REQUEST_LOG_PIECES_MAX 16
 /* Descriptors kept back from connections: segments, chunks, the catalog, logs. */
 #define FDS_RESERVED 1024
 /* A value that a fact may hold (users, grants): larger is refused. */
@@ -179,6 +189,9 @@
 #define RETENTION_VALUE_MAX 9007199254740991
 /* The JSON of a retention policy. Longer: 413. */
 #define RETENTION_JSON_BYTES_MAX 4096
+/* Buckets that have counters of their own in the metrics; the others are counted together, as
+ * `other`. Bounds the labels of Prometheus: whoever may append can make buckets. */
+#define METRIC_BUCKETS_MAX 100
 /* Retention policies of buckets and streams together: some 300 bytes of memory each. More: 507.
  * Changes that are under way are not counted. */
 #define RETENTION_POLICIES_MAX 200000

@@ -327,6 +327,14 @@ static struct append *append_of(struct vnode_op *op)
     return IOR_CONTAINER(op, struct append, op);
 }
 
+static void count_by_bucket(const struct append *a)
+{
+    struct bucket *b = a->stream->bucket;
+    if (b->metric_slot == 0) b->metric_slot = metric_bucket_slot(bucket_name(b));
+    metric_bucket_add(BUCKET_METRIC_bucket_append_events, b->metric_slot, a->count);
+    metric_bucket_add(BUCKET_METRIC_bucket_append_bytes, b->metric_slot, a->payload_bytes);
+}
+
 static void on_apply(struct vnode *vn, struct vnode_op *op)
 {
     struct append *a = append_of(op);
@@ -355,6 +363,14 @@ static void on_apply(struct vnode *vn, struct vnode_op *op)
     metric_add(METRIC_append_events, a->count);
     metric_add(METRIC_append_bytes, a->payload_bytes);
     metric_add(METRIC_append_records, 1);
+    count_by_bucket(a);
+}
+
+/* The turn of this worker may have begun before that of the caller's. */
+static void observe(const struct append *a)
+{
+    uint64_t now_us = clock_turn_us();
+    metric_observe_us(HISTOGRAM_append_durable, now_us > a->start_us ? now_us - a->start_us : 0);
 }
 
 static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err)
@@ -362,6 +378,7 @@ static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err)
     (void)vn;
     struct append *a = append_of(op);
     settle_quota(a, err == IOR_OK);
+    if (err == IOR_OK && a->err == IOR_OK && !a->repeated) observe(a);
     if (err == IOR_OK) err = a->err; /* a conflict that waited for its barrier */
     answer(a, err);
 }
@@ -393,6 +410,7 @@ enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb)
     a->cb = cb;
     a->origin = worker_current();
     a->counted_bytes = bytes;
+    a->start_us = clock_turn_us();
     a->err = IOR_OK;
     a->vnode = node_route(n, bucket_of(a), stream_of(a), &a->hash);
     a->op.apply = on_apply;

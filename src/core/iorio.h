@@ -58,6 +58,7 @@ struct append {
     bool is_new;             /* private: the stream begins with it */
     struct quota *quota;     /* private: a reference, while it has `taken` of it */
     struct quota_sum taken;  /* private */
+    uint64_t start_us;       /* private */
 
     uint32_t count;                    /* events */
     enum append_expect expect;         /* in */

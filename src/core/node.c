@@ -130,6 +130,27 @@ uint64_t node_catalog_bytes(struct node *n)
     return kv_file_bytes(n->kv);
 }
 
+void node_set_eviction_interval(struct node *n, uint64_t ms)
+{
+    atomic_store(&n->eviction_interval_ms, ms);
+}
+
+static void set_gauge(enum metric m, uint64_t v)
+{
+    metric_gauge_set(m, v > INT64_MAX ? INT64_MAX : (int64_t)v);
+}
+
+void node_set_gauges(struct node *n)
+{
+    set_gauge(METRIC_tail_bytes, atomic_load(&n->memory.tail_bytes));
+    set_gauge(METRIC_history_bytes, atomic_load(&n->memory.history_bytes));
+    set_gauge(METRIC_streams, atomic_load(&n->memory.streams));
+    set_gauge(METRIC_journal_size_bytes, node_journal_bytes(n));
+    set_gauge(METRIC_revoked_tokens, revoked_count(meta_revoked(n->meta)));
+    set_gauge(METRIC_catalog_bytes, node_catalog_bytes(n));
+    set_gauge(METRIC_inflight_bytes, atomic_load(&n->inflight_bytes));
+}
+
 /* The journal wants a segment: not of the room for events in memory and the reserve. */
 static bool take_room(void *ctx, uint64_t bytes)
 {
@@ -308,6 +329,7 @@ enum ior_err node_open(const struct node_params *p, struct node **ret,
     atomic_store(&n->disk_bytes, UINT64_MAX);
     atomic_store(&n->disk_files, UINT64_MAX);
     node_look_at_disk(n);
+    n->eviction_interval_ms = p->eviction_interval_ms;
     n->dedupe.window_ms = p->dedupe_window_ms;
     n->dedupe.bytes_max = p->dedupe_bytes_max;
     n->memory.history_bytes_max = p->history_bytes_max;

@@ -63,7 +63,8 @@ struct node {
     struct stream_memory memory;
     _Atomic uint64_t inflight_bytes;
     struct dedupe_limits dedupe;
-    uint32_t tick_at;             /* the vnode whose turn it is */
+    uint32_t tick_at;                      /* the vnode whose turn it is */
+    _Atomic uint64_t eviction_interval_ms; /* between two sweeps */
     uint64_t first_segment;       /* at the start: the catalog needs the journal from here on */
     _Atomic uint64_t watch_count; /* submitted and not answered */
     _Atomic uint64_t disk_bytes;  /* free at the last look, like the next */
@@ -105,6 +106,10 @@ bool node_writable(struct node *n);
 bool node_has_room(struct node *n, uint64_t more_bytes);
 /* Looks at the disk. Off the workers. */
 void node_look_at_disk(struct node *n);
+/* From now on; else as node_params says. Any thread. */
+void node_set_eviction_interval(struct node *n, uint64_t ms);
+/* The gauges that say how much there is of something, as of now. Any thread. */
+void node_set_gauges(struct node *n);
 /* Bytes of the segments that are needed; of the catalog's file. */
 uint64_t node_journal_bytes(struct node *n);
 /* Is it larger than journal_bytes_max? Appends are refused then. Any thread. */

@@ -157,6 +157,9 @@ static void open_server(void)
     config.limits_address_requests = config_rate(1000000000, 1);
     config.limits_bucket_writes = config_rate(1ull << 38, 1);
     config.limits_bucket_streams = 1000000;
+    config.http_cors_enabled = true; /* and the lines of the request log are made, too */
+    snprintf(config.request_log, sizeof config.request_log, "json");
+    snprintf(config.request_log_file, sizeof config.request_log_file, "/dev/null");
     app.config = &config;
     app.worker_count = 1;
     enum ior_err err = token_key_init(&app.key, "hs256", IOR_SLICE("0123456789abcdef"), &why);

@@ -308,7 +308,7 @@ class Limit(Case):
         wire.close()
 
 
-class Listen(Case):
+class ListenCase(Case):
     """GET /listen that waits."""
 
     def start(self, token, *streams, wait=30):
@@ -336,6 +336,8 @@ class Listen(Case):
         wait_until("no watches", lambda: metric(self.node, "watches") == 0
                    and metric(self.node, "http_waiting") == 0, 10 * SLOW)
 
+
+class Listen(ListenCase):
     def test_revoked(self):
         """It ends with 401 when its token is taken back; those with other tokens wait on."""
         token, other = self.login(), self.login()
@@ -389,6 +391,115 @@ class Listen(Case):
         self.append(b"1", at=f"/streams/{self.bucket}/z")
         for wire in stays:
             self.assertEqual(wire.read().status, 200)
+
+
+class Rights(ListenCase):
+    """What is open ends, or gets smaller, with the user and his rights."""
+
+    def user(self, *streams, bucket=None):
+        """A new user who may get these streams (all of the bucket, if there are none); his token."""
+        name = f"u-{self.name}"
+        body = json.dumps({"username": name, "password": "his password"}).encode()
+        self.assertEqual(self.call("POST", "/users", body, JSON).status, 201)
+        for at in [f"{self.bucket}/{s}" for s in streams] or [bucket or self.bucket]:
+            self.access("grant", name, at)
+        return name, self.login(name, "his password")
+
+    def access(self, action, role, at):
+        body = json.dumps({"action": action, "role": role, "permission": "get"}).encode()
+        self.assertEqual(self.call("POST", f"/access/{at}", body, JSON).status, 200)
+
+    def names(self):
+        return [f"{self.name}-{n}" for n in "abc"]
+
+    def test_user_deleted(self):
+        """A deleted user's listeners end with 401."""
+        name, token = self.user()
+        wires = [self.start(token, *self.names()) for _ in range(3)]
+        self.waiting(3)
+        begin = time.monotonic()
+        self.assertEqual(self.call("DELETE", f"/users/{name}").status, 204)
+        for wire in wires:
+            self.assertEnds(wire, begin)
+
+    def test_password_changed(self):
+        """So do those of a user whose password was changed, and his tokens without v with them."""
+        name, token = self.user()
+        elsewhere = self.made(name, iat=now())
+        wires = [self.start(t, *self.names()) for t in (token, elsewhere)]
+        self.waiting(2)
+        body = json.dumps({"username": name, "password": "another"}).encode()
+        begin = time.monotonic()
+        self.assertEqual(self.call("PUT", "/users", body, JSON).status, 200)
+        for wire in wires:
+            self.assertEnds(wire, begin)
+        self.assertGood(self.login(name, "another"), name)
+
+    def test_one_stream_taken_away(self):
+        """The streams that he may still get go on, the other one is heard of no more."""
+        a, b, c = self.names()
+        name, token = self.user(a, b, c)
+        wire = self.start(token, a, b, c)
+        self.waiting(1)
+        wait_until("three watches", lambda: metric(self.node, "watches") == 3, 10 * SLOW)
+        begin = time.monotonic()
+        self.access("revoke", name, f"{self.bucket}/{b}")
+        wait_until("two watches", lambda: metric(self.node, "watches") == 2, SOON_S)
+        self.assertLess(time.monotonic() - begin, SOON_S)
+        self.append(b'"not for him"', at=f"/streams/{self.bucket}/{b}")
+        self.append(b'"for him"', at=f"/streams/{self.bucket}/{c}")
+        answer = wire.read()
+        self.assertEqual([(e["meta"]["stream"], e["data"]) for e in answer.json()], [(c, "for him")])
+
+    def test_all_taken_away(self):
+        """Without any it waits like a silent one, also when something is written, and ends with a 204."""
+        name, token = self.user()
+        wire = self.start(token, *self.names(), wait=4)
+        self.waiting(1)
+        begin = time.monotonic()
+        self.access("revoke", name, self.bucket)
+        wait_until("no watches", lambda: metric(self.node, "watches") == 0, SOON_S)
+        self.append(b'"not for him"', at=f"/streams/{self.bucket}/{self.names()[0]}")
+        self.assertEqual(wire.read().status, 204)
+        self.assertGreater(time.monotonic() - begin, 2)
+        self.assertNoPerm(self.get(f"/streams/{self.bucket}/{self.names()[0]}", token=token))
+
+    def test_right_of_a_group(self):
+        """A right that he has by a group goes with his membership."""
+        name, token = self.user(bucket="elsewhere")
+        group, member = f"g-{self.name}", f"u-{self.name}"
+        self.assertEqual(self.call("POST", "/groups", json.dumps({"name": group}).encode(), JSON).status // 100, 2)
+        self.assertEqual(self.call("PUT", f"/groups/{group}/members/{member}").status // 100, 2)
+        self.access("grant", group, self.bucket)
+        wire = self.start(token, self.names()[0], wait=4)
+        self.waiting(1)
+        wait_until("a watch", lambda: metric(self.node, "watches") == 1, 10 * SLOW)
+        self.assertEqual(self.call("DELETE", f"/groups/{group}/members/{member}").status // 100, 2)
+        wait_until("no watch", lambda: metric(self.node, "watches") == 0, SOON_S)
+        self.assertEqual(wire.read().status, 204)
+        self.assertGood(token, name)
+
+    def test_without_a_token(self):
+        """Also of anonymous, who has no token that could end."""
+        a, b = self.names()[:2]
+        for stream in (a, b):
+            self.access("grant", "anonymous", f"{self.bucket}/{stream}")
+        wire = self.start(None, a, b)
+        self.waiting(1)
+        self.access("revoke", "anonymous", f"{self.bucket}/{a}")
+        wait_until("one watch", lambda: metric(self.node, "watches") == 1, SOON_S)
+        self.append(b"1", at=f"/streams/{self.bucket}/{a}")
+        self.append(b"2", at=f"/streams/{self.bucket}/{b}")
+        self.assertEqual([e["data"] for e in wire.read().json()], [2])
+
+    def test_others_stay(self):
+        """Changes that are not about it leave a listener alone, however many there are."""
+        wire = self.start(self.node.token(), *self.names())
+        self.waiting(1)
+        for n in range(50):
+            self.access("grant" if n % 2 == 0 else "revoke", "anonymous", "elsewhere")
+        self.append(b'"still there"', at=f"/streams/{self.bucket}/{self.names()[2]}")
+        self.assertEqual([e["data"] for e in wire.read().json()], ["still there"])
 
 
 class Streamed(Case):

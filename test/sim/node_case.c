@@ -19,6 +19,7 @@ enum step {
     STEP_LIST,
     STEP_WATCH,
     STEP_CHANGE,
+    STEP_ACCESS,
     STEP_POLICY,
     STEP_SWEEP,
     STEP_PREVIEW,
@@ -48,6 +49,7 @@ static struct mix choose_mix(struct world *w)
                                [STEP_LIST] = 2,
                                [STEP_WATCH] = 6,
                                [STEP_CHANGE] = 2,
+                               [STEP_ACCESS] = 3,
                                [STEP_POLICY] = 2,
                                [STEP_SWEEP] = 1,
                                [STEP_PREVIEW] = 1,
@@ -135,6 +137,9 @@ static void do_step(struct world *w, enum step step)
     case STEP_CHANGE:
         facts_change(w);
         break;
+    case STEP_ACCESS:
+        if (!busy) access_step(w);
+        break;
     case STEP_POLICY:
         if (!busy) retention_step(w);
         break;
@@ -167,6 +172,7 @@ static void do_step(struct world *w, enum step step)
         break;
     default:
         facts_check(w);
+        access_check(w);
         break;
     }
 }

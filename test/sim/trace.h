@@ -31,6 +31,8 @@
     X(fired, "watches fired")                                                                      \
     X(lists, "lists")                                                                              \
     X(changes, "changes of facts acknowledged")                                                    \
+    X(access, "changes of users, groups and grants acknowledged")                                  \
+    X(refusals, "such changes refused for what was before them")                                   \
     X(policies, "changes of retention policies acknowledged")                                      \
     X(previews, "previews of retention")                                                           \
     X(quotas, "counts of what a bucket holds, compared with its lists")                            \

@@ -124,7 +124,8 @@ for _number in (signal.SIGTERM, signal.SIGHUP):
 class Node:
     """conf: keys over the ones below. env: more variables. folder: share one with another Node."""
 
-    DEFAULTS = {"http.port": "0", "journal.segment": "4MB"}
+    # Without metrics of its own: what a test finds in a node is what it put there.
+    DEFAULTS = {"http.port": "0", "journal.segment": "4MB", "metrics.interval_s": "0s"}
 
     def __init__(self, conf=None, env=None, folder=None):
         self.folder = folder or temp_folder()
