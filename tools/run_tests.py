@@ -215,6 +215,7 @@ class Runner:
                 ("format", ["tools/check_style.py", "--format"]),
                 ("layers self-test", ["tools/check_layers.py", "--self-test"]),
                 ("style self-test", ["tools/check_style.py", "--self-test"]),
+                ("openapi self-test", ["tools/openapi.py", "--self-test"]),
                 ("run_tests self-test", ["tools/run_tests.py", "--self-test"])):
             if self.wanted(name):
                 self.program(name, [sys.executable, *command])

@@ -237,9 +237,8 @@ static void start(struct http_call *call, list_fn fn, struct ior_slice name,
     l->job.work = list_work;
     l->job.done = list_done;
     l->ticket = call_ticket(call, true);
-    enum ior_err err = l->ticket == 0
-                           ? IOR_E_BUSY
-                           : job_submit(call->app->node->params.disk_jobs, &l->job);
+    enum ior_err err =
+        l->ticket == 0 ? IOR_E_BUSY : job_submit(call->app->node->params.disk_jobs, &l->job);
     if (err == IOR_OK) return;
     lister_free(l);
     call_reply_error(call, err, NULL, NULL);

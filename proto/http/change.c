@@ -101,9 +101,8 @@ void change_start(struct http_call *call, struct access_change *take)
 {
     take->user_ptr = call->app;
     take->user[0] = call_ticket(call, true);
-    enum ior_err err = take->user[0] == 0
-                           ? IOR_E_BUSY
-                           : iorio_access_change(call->app->node, take, change_done);
+    enum ior_err err =
+        take->user[0] == 0 ? IOR_E_BUSY : iorio_access_change(call->app->node, take, change_done);
     if (err == IOR_OK) return;
     access_change_free(take);
     call_reply_error(call, err, NULL, NULL);

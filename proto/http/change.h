@@ -1,6 +1,5 @@
-/* proto/http/change.h - from a wish about users, groups and grants to its answer: what the routes of
- * users.c, groups.c and access.c share.
- * Thread: the worker of the call. */
+/* proto/http/change.h - from a wish about users, groups and grants to its answer: what the routes
+ * of users.c, groups.c and access.c share. Thread: the worker of the call. */
 #pragma once
 
 #include "proto/http/call.h"

@@ -31,7 +31,8 @@ json_t *body_object(struct http_call *call)
     json_t *body = json_loadb((const char *)call->body.data, call->body.size_bytes,
                               JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
     if (body == NULL && json_error_code(&e) == json_error_duplicate_key)
-        return refuse(call, "A name is in an object twice", (size_t)(e.position < 0 ? 0 : e.position));
+        return refuse(call, "A name is in an object twice",
+                      (size_t)(e.position < 0 ? 0 : e.position));
     if (body == NULL && json_error_code(&e) == json_error_numeric_overflow)
         return refuse(call, "A number is too large", (size_t)(e.position < 0 ? 0 : e.position));
     if (body == NULL) {

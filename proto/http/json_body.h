@@ -1,5 +1,5 @@
-/* proto/http/json_body.h - the body of a request about users, groups and grants, as a jansson object.
- * Thread: the worker of the call. jansson is included by those who look into it. */
+/* proto/http/json_body.h - the body of a request about users, groups and grants, as a jansson
+ * object. Thread: the worker of the call. jansson is included by those who look into it. */
 #pragma once
 
 #include "proto/http/call.h"

@@ -100,7 +100,7 @@ static void run_path(const char *dir, const char *suffix, char out[PATH_ROOM])
     snprintf(out, PATH_ROOM, "%s/node.run%s", dir, suffix);
 }
 
-bool datadir_write_run(const char *dir, const char *where)
+bool datadir_write_run(const char *dir, const char *http, const char *https)
 {
     char path[PATH_ROOM];
     char tmp[PATH_ROOM];
@@ -108,7 +108,9 @@ bool datadir_write_run(const char *dir, const char *where)
     run_path(dir, ".new", tmp);
     FILE *f = fopen(tmp, "we");
     if (f == NULL) return false;
-    bool ok = fprintf(f, "pid %ld\nhttp %s\n", (long)getpid(), where) > 0;
+    bool ok = fprintf(f, "pid %ld\n", (long)getpid()) > 0;
+    if (http != NULL) ok = fprintf(f, "http %s\n", http) > 0 && ok;
+    if (https != NULL) ok = fprintf(f, "https %s\n", https) > 0 && ok;
     ok = fclose(f) == 0 && ok && rename(tmp, path) == 0;
     if (!ok) unlink(tmp);
     return ok;
@@ -148,12 +150,15 @@ static long holder(const char *dir)
 bool datadir_read_run(const char *dir, long *ret_pid, char *ret_where, size_t room)
 {
     char path[PATH_ROOM];
+    char door[8] = "";
     char where[128] = "";
     long pid = 0;
     if (!datadir_is_locked(dir)) return false;
     run_path(dir, "", path);
     FILE *f = fopen(path, "re");
-    bool ok = f != NULL && fscanf(f, "pid %ld\nhttp %127s", &pid, where) == 2 && pid > 1;
+    bool ok = f != NULL && fscanf(f, "pid %ld\n%7s %127s", &pid, door, where) == 3 && pid > 1;
+    bool tls = strcmp(door, "https") == 0;
+    if (!tls && strcmp(door, "http") != 0) ok = false;
     if (f != NULL) fclose(f);
     long said = holder(dir);
     if (said > 0 && (!ok || pid != said)) { /* the file is not that node's */
@@ -162,6 +167,6 @@ bool datadir_read_run(const char *dir, long *ret_pid, char *ret_where, size_t ro
         ok = true;
     }
     *ret_pid = pid;
-    snprintf(ret_where, room, "%s", where);
+    snprintf(ret_where, room, "%s%s", tls && where[0] != 0 ? "https://" : "", where);
     return ok;
 }

@@ -1,10 +1,8 @@
-/* src/auth/access.c - see access.h: who wishes it, and users. Groups are in access_members.c, grants
- * in access_grants.c.
- * Happy path: may he still? Then the action looks at what holds and emits the facts that make
- * the difference. What would take very many facts is done in parts, so that no worker is held:
- * each part leaves less of it, the last one ends it.
- * Failure: the first thing that is wrong; what was emitted by then counts for nothing.
- * Thread: any. */
+/* src/auth/access.c - see access.h: who wishes it, and users. Groups are in access_members.c,
+ * grants in access_grants.c. Happy path: may he still? Then the action looks at what holds and
+ * emits the facts that make the difference. What would take very many facts is done in parts, so
+ * that no worker is held: each part leaves less of it, the last one ends it. Failure: the first
+ * thing that is wrong; what was emitted by then counts for nothing. Thread: any. */
 #include "auth/access.h"
 
 #include "auth/access_parts.h"
@@ -142,10 +140,9 @@ static enum ior_err user_new(struct access_run *r)
     memcpy(hash, r->w->hash.data, r->w->hash.size_bytes);
     hash[r->w->hash.size_bytes] = 0;
     const struct ior_slice groups[] = {IOR_SLICE(GROUP_EVERY_USER)};
-    enum ior_err err =
-        access_give(r, &key,
-                    fact_user_write(&r->value, hash, r->now->deleted_credential + 1, groups, 1,
-                                    IOR_SLICE("")));
+    enum ior_err err = access_give(
+        r, &key,
+        fact_user_write(&r->value, hash, r->now->deleted_credential + 1, groups, 1, IOR_SLICE("")));
     return err == IOR_OK && has ? access_own_bucket(r, name, bucket) : err;
 }
 

@@ -31,7 +31,7 @@ struct access_wish {
     struct ior_slice by;
     uint64_t by_credential;
     struct ior_slice name;
-    struct ior_slice role; /* a user or group: `x`, `user/x`, `group/x`; of a grant also `*` */
+    struct ior_slice role;   /* a user or group: `x`, `user/x`, `group/x`; of a grant also `*` */
     struct ior_slice bucket; /* empty: the node. It may be a pattern, and so may the stream */
     struct ior_slice stream; /* empty: the bucket */
     uint8_t perm;
@@ -62,14 +62,14 @@ struct access_problem {
  *   NOMEM, and what emit gives */
 typedef enum ior_err (*access_emit)(void *ctx, struct fact fact);
 IOR_MUST_CHECK enum ior_err access_make(const struct policy *now, const struct access_wish *w,
-                                        access_emit emit, void *ctx,
-                                        struct access_problem *problem, bool *ret_more);
+                                        access_emit emit, void *ctx, struct access_problem *problem,
+                                        bool *ret_more);
 /* Before it is done: INVAL where the configured admin could no longer administer users, or callers
  * without a login could administer something, and it was not so before. */
 IOR_MUST_CHECK enum ior_err access_judge(const struct policy *now, const struct policy *next,
                                          const struct access_wish *w,
                                          struct access_problem *problem);
-/* Is there exactly one user or group of this text, or is it `*`? NOTFOUND, INVAL: *problem says what
- * is wrong. */
+/* Is there exactly one user or group of this text, or is it `*`? NOTFOUND, INVAL: *problem says
+ * what is wrong. */
 IOR_MUST_CHECK enum ior_err access_check_role(const struct policy *now, struct ior_slice role,
                                               struct access_problem *problem);

@@ -45,8 +45,7 @@ static enum ior_err room_for_grant(struct access_run *r, const struct fact_key *
                            "first");
     }
     if (!role_is_pattern(key->stream)) return IOR_OK;
-    const struct role_target *t =
-        role_target_of(role, r->now->salt, key->bucket, IOR_SLICE(""));
+    const struct role_target *t = role_target_of(role, r->now->salt, key->bucket, IOR_SLICE(""));
     if (t == NULL || t->patterns_count < GRANT_PATTERNS_MAX) return IOR_OK;
     return access_fail(r, IOR_E_NOSPC, NULL,
                        "This user or group has grants on 256 patterns of streams of this bucket; "
@@ -67,9 +66,7 @@ static enum ior_err add_perm(struct access_run *r, const struct access_who *who,
     const struct access_wish *w = r->w;
     if (t != NULL && (t->perms & w->perm) != 0) return IOR_OK;
     struct fact_key key = {.kind = FACT_GRANT, .bucket = w->bucket, .stream = w->stream};
-    key.role = who->is_all         ? FACT_ROLE_ALL
-               : who->user != NULL ? FACT_ROLE_USER
-                                   : FACT_ROLE_GROUP;
+    key.role = who->is_all ? FACT_ROLE_ALL : who->user != NULL ? FACT_ROLE_USER : FACT_ROLE_GROUP;
     key.name = who->is_all         ? IOR_SLICE("")
                : who->user != NULL ? ior_slice_str(who->user->shown.name)
                                    : who->group->name->name;
@@ -77,8 +74,7 @@ static enum ior_err add_perm(struct access_run *r, const struct access_who *who,
                 : w->bucket.size_bytes > 0 ? FACT_SCOPE_BUCKET
                                            : FACT_SCOPE_ANY;
     const struct role_grant *old = policy_find_grant(r->now, &key);
-    if (old != NULL)
-        return give_grant(r, &key, (uint8_t)(old->perms | w->perm), old->extra);
+    if (old != NULL) return give_grant(r, &key, (uint8_t)(old->perms | w->perm), old->extra);
     enum ior_err err = room_for_grant(r, &key, role_of(r, who));
     return err == IOR_OK ? give_grant(r, &key, w->perm, NULL) : err;
 }

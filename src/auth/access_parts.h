@@ -1,5 +1,5 @@
-/* src/auth/access_parts.h - private to src/auth: what access.c, access_members.c and access_grants.c
- * share. */
+/* src/auth/access_parts.h - private to src/auth: what access.c, access_members.c and
+ * access_grants.c share. */
 #pragma once
 
 #include "auth/access.h"
@@ -8,8 +8,8 @@
 #define GROUP_EVERY_USER "g-authenticated" /* who is made joins it */
 #define GROUP_OF_ADMINS "g-admin"
 
-/* So many facts at a time: a part of a wish holds a worker for a millisecond or two. */
-enum { ACCESS_PART_FACTS = 256 };
+/* So many facts at a time: a part of a wish holds a worker for about a millisecond. */
+enum { ACCESS_PART_FACTS = 64 };
 
 struct access_run {
     const struct policy *now;

@@ -45,8 +45,8 @@ static bool user_row(const struct ior_shared *s, const void *ctx, struct policy_
     const struct policy_member *u =
         (const void *)((const char *)s - offsetof(struct policy_member, shared));
     (void)ctx;
-    *ret = (struct policy_row){
-        .kind = POLICY_USER, .name = ior_slice_str(u->shown.name), .object = u};
+    *ret =
+        (struct policy_row){.kind = POLICY_USER, .name = ior_slice_str(u->shown.name), .object = u};
     return u->exists;
 }
 
@@ -120,9 +120,8 @@ size_t policy_row_groups(const struct policy_row *row)
 struct ior_slice policy_row_group(const struct policy_row *row, size_t i)
 {
     IOR_ASSERT(i < policy_row_groups(row));
-    return row->kind == POLICY_USER
-               ? ((const struct policy_member *)row->object)->groups[i]->name
-               : ((const struct policy_group *)row->object)->parents[i]->name;
+    return row->kind == POLICY_USER ? ((const struct policy_member *)row->object)->groups[i]->name
+                                    : ((const struct policy_group *)row->object)->parents[i]->name;
 }
 
 /* ---- why ---- */
@@ -137,8 +136,7 @@ struct question {
 static const struct role_target *decides(const struct role *r, const struct question *q)
 {
     if (r == NULL) return NULL;
-    if ((r->any & q->perm) != 0)
-        return role_target_of(r, q->p->salt, IOR_SLICE(""), IOR_SLICE(""));
+    if ((r->any & q->perm) != 0) return role_target_of(r, q->p->salt, IOR_SLICE(""), IOR_SLICE(""));
     return q->q.bucket.size_bytes == 0 ? NULL : role_gives(r, &q->q, q->perm);
 }
 

@@ -5,12 +5,12 @@
  * Facts come in any order: a grant to, or a membership in, what has no fact yet is kept and
  * begins to count when that comes.
  * Failure: CORRUPT and the key, NOSPC or NOMEM; what the draft holds then is of no use. */
-#include <sodium.h>
 #include <stdlib.h>
 
 #include "auth/policy_parts.h"
 #include "auth/username.h"
 #include "base/assert.h"
+#include "rt/rand.h"
 
 enum ior_err policy_draft(const struct policy *from, struct policy **ret)
 {
@@ -34,7 +34,7 @@ enum ior_err policy_draft(const struct policy *from, struct policy **ret)
             .deleted_credential = from->deleted_credential,
         };
     } else {
-        randombytes_buf(&p->salt, sizeof p->salt);
+        p->salt = rand_u64();
     }
     p->magic = POLICY_MAGIC;
     atomic_init(&p->refs, 1);
@@ -327,6 +327,7 @@ static enum ior_err make_member(struct policy *p, struct ior_slice name, const s
     IOR_ASSERT(strlen(v->password) < sizeof u->shown.password);
     memcpy(u->shown.password, v->password, strlen(v->password) + 1);
     u->shown.credential = v->credential;
+    u->shown.since_s = v->since_s;
     enum ior_err err = read_extra(v, FACT_USER, &u->extra);
     if (err == IOR_OK) err = read_groups(p, v, u->groups, &u->groups_count, why);
     return err;

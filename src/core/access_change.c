@@ -82,7 +82,8 @@ static void change_done(struct meta_change *change)
         c->err = meta_change_submit(c->node->meta, change, change_done);
         if (c->err == IOR_OK) return;
     }
-    if (c->err == IOR_E_CORRUPT) { /* access_make() made what cannot be: our fault, not the disk's */
+    if (c->err ==
+        IOR_E_CORRUPT) { /* access_make() made what cannot be: our fault, not the disk's */
         LOG_ERROR("auth", "impossible facts", "action=%d", (int)c->wish.action);
         c->err = IOR_E_INVAL;
     }

@@ -1,7 +1,7 @@
-/* src/core/access_change.h - changing users, groups and grants: a wish (auth/access.h) that is granted
- * inside the strand of group 0, by what holds then.
- * What holds now is read from meta_policy(): it is in memory.
- * Thread: a worker. The contract of the callback is that of core/iorio.h. */
+/* src/core/access_change.h - changing users, groups and grants: a wish (auth/access.h) that is
+ * granted inside the strand of group 0, by what holds then. What holds now is read from
+ * meta_policy(): it is in memory. Thread: a worker. The contract of the callback is that of
+ * core/iorio.h. */
 #pragma once
 
 #include "auth/access.h"

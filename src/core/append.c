@@ -66,6 +66,8 @@ static void answer(struct append *a, enum ior_err err)
     atomic_fetch_sub(&n->inflight_bytes, a->counted_bytes);
     if (err == IOR_E_CONFLICT || err == IOR_E_KEYREUSED) {
         metric_add(METRIC_append_conflicts, 1);
+    } else if (err == IOR_E_QUOTASTREAMS || err == IOR_E_QUOTABYTES) {
+        metric_add(err == IOR_E_QUOTABYTES ? METRIC_limited_bytes : METRIC_limited_streams, 1);
     } else if (err != IOR_OK) {
         metric_add(METRIC_append_lost, 1);
     }
@@ -184,6 +186,29 @@ static enum ior_err remember(struct append *a, uint64_t wall_ms)
     return err;
 }
 
+/* ---- the quota of the bucket ---- */
+
+static enum ior_err take_quota(struct append *a)
+{
+    struct quota *q = NULL;
+    const struct quota_sum c = {a->is_new || a->stream->reserved_deleted ? 1 : 0,
+                                (int64_t)a->own_bytes - (int64_t)a->dropped_bytes};
+    enum ior_err err = quota_of(a->node->quotas, a->stream, &q);
+    if (err == IOR_OK && q != NULL) err = quota_take(q, c);
+    if (err != IOR_OK || q == NULL) return err;
+    a->quota = quota_ref(q); /* the stream may go before the end */
+    a->taken = c;
+    return IOR_OK;
+}
+
+static void settle_quota(struct append *a, bool committed)
+{
+    if (a->quota == NULL) return;
+    quota_settle(a->quota, a->taken, committed);
+    quota_unref(a->quota);
+    a->quota = NULL;
+}
+
 static enum ior_err reserve_and_propose(struct append *a)
 {
     a->is_new = a->stream == NULL;
@@ -194,7 +219,8 @@ static enum ior_err reserve_and_propose(struct append *a)
         IOR_ASSERT(judged); /* nothing of it is on the disk */
     }
     struct stream *s = a->stream;
-    enum ior_err err = stream_reserve_room(s, a->count);
+    enum ior_err err = take_quota(a);
+    if (err == IOR_OK) err = stream_reserve_room(s, a->count);
     if (err == IOR_OK) err = make_front_low(a);
     uint64_t wall_ms = clock_wall_ms();
     a->time_ms = MUTANT(time_goes_back) ? wall_ms : stream_next_time_ms(s, wall_ms);
@@ -213,7 +239,10 @@ static enum ior_err reserve_and_propose(struct append *a)
         s->reserved_bytes += a->own_bytes - a->dropped_bytes;
         s->reserved_low = a->low;
         s->reserved_deleted = false;
-    } else if (a->is_new) {
+        return err;
+    }
+    settle_quota(a, false);
+    if (a->is_new) {
         stream_remove_uncommitted(&a->vnode->streams, s);
     } else {
         stream_keys_drop_above(&a->vnode->streams, s, s->reserved);
@@ -298,6 +327,14 @@ static struct append *append_of(struct vnode_op *op)
     return IOR_CONTAINER(op, struct append, op);
 }
 
+static void count_by_bucket(const struct append *a)
+{
+    struct bucket *b = a->stream->bucket;
+    if (b->metric_slot == 0) b->metric_slot = metric_bucket_slot(bucket_name(b));
+    metric_bucket_add(BUCKET_METRIC_bucket_append_events, b->metric_slot, a->count);
+    metric_bucket_add(BUCKET_METRIC_bucket_append_bytes, b->metric_slot, a->payload_bytes);
+}
+
 static void on_apply(struct vnode *vn, struct vnode_op *op)
 {
     struct append *a = append_of(op);
@@ -326,12 +363,22 @@ static void on_apply(struct vnode *vn, struct vnode_op *op)
     metric_add(METRIC_append_events, a->count);
     metric_add(METRIC_append_bytes, a->payload_bytes);
     metric_add(METRIC_append_records, 1);
+    count_by_bucket(a);
+}
+
+/* The turn of this worker may have begun before that of the caller's. */
+static void observe(const struct append *a)
+{
+    uint64_t now_us = clock_turn_us();
+    metric_observe_us(HISTOGRAM_append_durable, now_us > a->start_us ? now_us - a->start_us : 0);
 }
 
 static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err)
 {
     (void)vn;
     struct append *a = append_of(op);
+    settle_quota(a, err == IOR_OK);
+    if (err == IOR_OK && a->err == IOR_OK && !a->repeated) observe(a);
     if (err == IOR_OK) err = a->err; /* a conflict that waited for its barrier */
     answer(a, err);
 }
@@ -363,6 +410,7 @@ enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb)
     a->cb = cb;
     a->origin = worker_current();
     a->counted_bytes = bytes;
+    a->start_us = clock_turn_us();
     a->err = IOR_OK;
     a->vnode = node_route(n, bucket_of(a), stream_of(a), &a->hash);
     a->op.apply = on_apply;

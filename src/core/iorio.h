@@ -12,6 +12,7 @@
 #include "core/access_change.h"
 #include "core/evict.h"
 #include "core/node.h"
+#include "core/quota.h"
 #include "core/retention_change.h"
 #include "rt/job.h"
 
@@ -55,6 +56,9 @@ struct append {
     uint64_t own_bytes;      /* private: payload of its own events that stay */
     unsigned evict_loads;    /* private */
     bool is_new;             /* private: the stream begins with it */
+    struct quota *quota;     /* private: a reference, while it has `taken` of it */
+    struct quota_sum taken;  /* private */
+    uint64_t start_us;       /* private */
 
     uint32_t count;                    /* events */
     enum append_expect expect;         /* in */

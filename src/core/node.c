@@ -18,6 +18,8 @@
 #include "base/metrics.h"
 #include "core/checkpoint.h"
 #include "core/iorio.h"
+#include "core/quota.h"
+#include "core/session_change.h"
 #include "core/sweep.h"
 
 enum { NODE_MAGIC = 0x6e6f6465, NODE_ROUND_TICKS = 32 };
@@ -41,6 +43,8 @@ void node_tick(struct node *n)
     uint32_t count = (n->params.ring_size + NODE_ROUND_TICKS - 1) / NODE_ROUND_TICKS;
     node_cutoff_tick(n);
     sweep_tick(n->sweep);
+    quotas_tick(n->quotas);
+    session_sweep_tick(n->session_sweep);
     for (uint32_t i = 0; i < count; i++) {
         vnode_tick(&n->vnodes[n->tick_at]);
         n->tick_at = (n->tick_at + 1) % n->params.ring_size;
@@ -126,6 +130,27 @@ uint64_t node_catalog_bytes(struct node *n)
     return kv_file_bytes(n->kv);
 }
 
+void node_set_eviction_interval(struct node *n, uint64_t ms)
+{
+    atomic_store(&n->eviction_interval_ms, ms);
+}
+
+static void set_gauge(enum metric m, uint64_t v)
+{
+    metric_gauge_set(m, v > INT64_MAX ? INT64_MAX : (int64_t)v);
+}
+
+void node_set_gauges(struct node *n)
+{
+    set_gauge(METRIC_tail_bytes, atomic_load(&n->memory.tail_bytes));
+    set_gauge(METRIC_history_bytes, atomic_load(&n->memory.history_bytes));
+    set_gauge(METRIC_streams, atomic_load(&n->memory.streams));
+    set_gauge(METRIC_journal_size_bytes, node_journal_bytes(n));
+    set_gauge(METRIC_revoked_tokens, revoked_count(meta_revoked(n->meta)));
+    set_gauge(METRIC_catalog_bytes, node_catalog_bytes(n));
+    set_gauge(METRIC_inflight_bytes, atomic_load(&n->inflight_bytes));
+}
+
 /* The journal wants a segment: not of the room for events in memory and the reserve. */
 static bool take_room(void *ctx, uint64_t bytes)
 {
@@ -177,7 +202,7 @@ static enum ior_err restore_first(struct node *n, struct kv_reader *r, struct io
     if (err == IOR_E_NOTFOUND) return IOR_OK;
     if (err == IOR_OK && value.size_bytes != 8) err = IOR_E_CORRUPT;
     if (err != IOR_OK)
-        return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+        return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read: %s", ior_err_reason(err));
     n->first_segment = ior_get_u64(value.data);
     return IOR_OK;
 }
@@ -189,7 +214,7 @@ static enum ior_err restore_clock(struct node *n, struct kv_reader *r, struct io
     enum ior_err err = catalog_get_meta(r, CHECKPOINT_META_CLOCK, &value);
     if (err == IOR_OK && value.size_bytes != 8) err = IOR_E_CORRUPT;
     if (err != IOR_OK && err != IOR_E_NOTFOUND)
-        return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+        return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read: %s", ior_err_reason(err));
     uint64_t saved_ms = err == IOR_OK ? ior_get_u64(value.data) : 0;
     cutoff_init(&n->cutoff, saved_ms);
     atomic_store(&n->retention_bound_ms, saved_ms);
@@ -204,7 +229,7 @@ static enum ior_err note_clean(struct node *n, struct kv_reader *r, struct ior_w
     enum ior_err err = catalog_get_meta(r, CATALOG_META_CLEAN, &value);
     n->was_clean = err == IOR_OK && value.size_bytes == 1 && value.data[0] == 1;
     if (err == IOR_OK || err == IOR_E_NOTFOUND) return IOR_OK;
-    return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+    return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read: %s", ior_err_reason(err));
 }
 
 static enum ior_err unmark_clean(struct node *n, struct ior_why *why)
@@ -225,7 +250,7 @@ static enum ior_err in_snapshot(struct node *n, struct ior_why *why,
 {
     struct kv_reader *r = NULL;
     enum ior_err err = fetch_reader_take(n->fetch, &r);
-    if (err != IOR_OK) return ior_why_set(why, err, "the catalog cannot be read");
+    if (err != IOR_OK) return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read");
     err = fn(n, r, why);
     fetch_reader_give(n->fetch, r);
     return err;
@@ -266,6 +291,8 @@ static enum ior_err make_parts(struct node *n, struct ior_why *why)
     for (uint32_t i = 0; i < p->ring_size; i++) vnode_init(&n->vnodes[i], n, i);
     err = checkpoint_new(n, &n->checkpoint);
     if (err == IOR_OK) err = sweep_new(n, &n->sweep);
+    if (err == IOR_OK) err = quotas_new(n, p->bucket_streams_max, p->bucket_bytes_max, &n->quotas);
+    if (err == IOR_OK) err = session_sweep_new(n, &n->session_sweep);
     return err == IOR_OK ? err : ior_why_set(why, err, "out of memory");
 }
 
@@ -302,6 +329,7 @@ enum ior_err node_open(const struct node_params *p, struct node **ret,
     atomic_store(&n->disk_bytes, UINT64_MAX);
     atomic_store(&n->disk_files, UINT64_MAX);
     node_look_at_disk(n);
+    n->eviction_interval_ms = p->eviction_interval_ms;
     n->dedupe.window_ms = p->dedupe_window_ms;
     n->dedupe.bytes_max = p->dedupe_bytes_max;
     n->memory.history_bytes_max = p->history_bytes_max;
@@ -322,10 +350,12 @@ void node_close(struct node *n)
     IOR_CHECK_MAGIC(n, NODE_MAGIC);
     IOR_ASSERT(atomic_load(&n->surveys) == 0);
     sweep_free(n->sweep);
+    session_sweep_free(n->session_sweep);
     checkpoint_free(n->checkpoint);
     for (uint32_t i = 0; n->vnodes != NULL && i < n->params.ring_size; i++)
         vnode_done(&n->vnodes[i]);
     free(n->vnodes);
+    quotas_free(n->quotas);
     meta_free(n->meta);
     journal_free(n->journal);
     fetch_free(n->fetch);

@@ -5,9 +5,10 @@
  * `left`), so neither the strand nor memory is held.
  * What a policy says is exact for readers: where something must go first (a policy that is new,
  * time that passed), a trim by policy is sent before the stream is shown.
- * Failure modes: a trim that cannot be made (a full disk) leaves the read as it is. Events that retention removed while the disk was asked are looked for once
- * more from the strand, which knows the new low; what is not there although low has not
- * moved is CORRUPT. A read that cannot be done says so in `err`, and gives no events. */
+ * Failure modes: a trim that cannot be made (a full disk) leaves the read as it is. Events that
+ * retention removed while the disk was asked are looked for once more from the strand, which knows
+ * the new low; what is not there although low has not moved is CORRUPT. A read that cannot be done
+ * says so in `err`, and gives no events. */
 #include <stdlib.h>
 
 #include "base/assert.h"

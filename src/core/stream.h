@@ -27,6 +27,7 @@ struct tail_entry {
 };
 
 struct bucket;
+struct quota;
 struct head;
 struct head_load;
 
@@ -56,7 +57,7 @@ struct stream {
     struct head_load *heading;  /* they are being loaded: appends wait */
     struct retention retention; /* what holds, by the view with this number */
     uint64_t retention_number;
-    uint64_t oldest_id;      /* of this event on the disk the time is known: */
+    uint64_t oldest_id; /* of this event on the disk the time is known: */
     uint64_t oldest_ms;
     uint64_t keys_saved;     /* keys of records up to this id are in the catalog */
     struct ior_ring dirty;   /* in table.dirty or table.taking; else zeros: nothing to save */
@@ -73,11 +74,13 @@ struct stream {
 };
 
 struct bucket {
+    struct quota *quota;     /* a reference; NULL: nobody asked for it yet (quota.h) */
     struct stream **streams; /* sorted by name, committed ones only; deleted ones too */
     size_t count;
-    size_t room; /* for all of `uses`, so that a commit cannot fail */
-    size_t uses; /* streams, uncommitted ones too */
-    size_t live; /* committed and not deleted */
+    size_t room;          /* for all of `uses`, so that a commit cannot fail */
+    size_t uses;          /* streams, uncommitted ones too */
+    size_t live;          /* committed and not deleted */
+    unsigned metric_slot; /* metric_bucket_slot(); 0: not asked for yet */
     uint8_t name_bytes;
     uint8_t name[];
 };

@@ -294,11 +294,22 @@ static void again(struct vnode *vn, struct vnode_op *op, enum ior_err err)
     vnode_trim(&t->msg);
 }
 
+/* It makes room in the bucket. Without memory for a count there is none to be changed. */
+static void give_quota(struct trim *t)
+{
+    struct quota *q = NULL;
+    if (quota_of(t->node->quotas, t->stream, &q) != IOR_OK || q == NULL) return;
+    if (MUTANT(quota_no_give)) return;
+    quota_give(
+        q, (struct quota_sum){t->all && !t->stream->deleted ? 1 : 0, (int64_t)t->dropped_bytes});
+}
+
 static void on_apply(struct vnode *vn, struct vnode_op *op)
 {
     struct trim *t = trim_of(op);
     struct stream *s = t->stream;
     uint64_t events = t->low - s->low;
+    give_quota(t);
     stream_trim(&vn->streams, s, t->low, t->dropped_bytes);
     if (t->all) stream_set_deleted(s, true);
     if (t->by_policy) {

@@ -107,12 +107,13 @@ enum ior_err vnode_restore(struct vnode *vn, struct kv_reader *r, struct ior_why
     }
     if (err == IOR_OK && vn->has_rows && !known)
         return ior_why_set(why, IOR_E_CORRUPT,
-                           "the catalog has streams of partition %u, and lost how far they go",
+                           KV_LMDB_FILE
+                           ": it has streams of partition %u, and lost how far they go",
                            vn->partition);
     /* A row may be lost: its name is asked for. */
     if (known && row.applied_index > 0) vn->has_rows = true;
     if (err == IOR_OK) return err;
-    return ior_why_set(why, err, "the catalog's rows of partition %u cannot be read: %s",
+    return ior_why_set(why, err, KV_LMDB_FILE ": the rows of partition %u cannot be read: %s",
                        vn->partition, ior_err_reason(err));
 }
 

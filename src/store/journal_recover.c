@@ -21,6 +21,7 @@
 #include "base/mutant.h"
 #include "rt/clock.h"
 #include "store/journal_private.h"
+#include "store/kv.h"
 
 enum { WINDOW_BYTES = 1 << 20 };
 
@@ -122,15 +123,26 @@ static enum ior_err check_batch(struct reader *r, uint64_t offset, const struct 
     return IOR_OK;
 }
 
+/* "catalog.mdb: what" or "p3/ab/....chunk: what": the journal is not to blame. */
+static bool names_a_file(const char *text)
+{
+    const char *colon = strstr(text, ": ");
+    struct ior_slice file = ior_slice(text, colon == NULL ? 0 : (size_t)(colon - text));
+    return ior_slice_ends(file, IOR_SLICE(KV_LMDB_FILE)) ||
+           ior_slice_ends(file, IOR_SLICE(".chunk"));
+}
+
 /* A sound record that does not fit what came before it: where it is. */
 static enum ior_err refused(struct recovery *rec, uint64_t offset, enum ior_err err)
 {
     char name[DISK_PATH_MAX];
     if ((err != IOR_E_CORRUPT && err != IOR_E_VERSION) || rec->why == NULL) return err;
+    if (names_a_file(rec->why->text)) return err;
     struct ior_why what = *rec->why;
     segment_name(rec->journal->active.seq, name);
-    return ior_why_set(rec->why, err, "%s: the batch at offset %" PRIu64 ": %s", name, offset,
-                       what.text);
+    return ior_why_set(
+        rec->why, err, "%s: the batch at offset %" PRIu64 ": %s%s", name, offset, what.text,
+        err == IOR_E_VERSION ? "" : ". Its checksum is right, so " KV_LMDB_FILE " may be to blame");
 }
 
 static enum ior_err replay_batch(struct recovery *rec, uint64_t offset, const struct batch_head *h,

@@ -107,7 +107,7 @@ static void check_number(struct ior_slice s)
     text[s.size_bytes] = 0;
     bool ok = path_int(s, &v);
     bool first_ok = (text[0] >= '0' && text[0] <= '9') || text[0] == '-'; /* strtoll takes more */
-    long long want = strtoll(text, &end, 10); /* it saturates, too */
+    long long want = strtoll(text, &end, 10);                             /* it saturates, too */
     bool want_ok = first_ok && (size_t)(end - text) == s.size_bytes && s.size_bytes > 0;
     IOR_ASSERT(ok == want_ok);
     if (ok) IOR_ASSERT(v == want);

@@ -20,7 +20,7 @@ import unittest
 sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SLOW = float(os.environ.get("IORIO_TEST_SLOW", "1"))
-RUN = ("gcc libc6-dev make pkg-config meson ninja-build python3 curl libh2o-evloop-dev libuv1-dev libssl-dev "
+RUN = ("gcc libc6-dev make pkg-config meson ninja-build python3 curl openssl libh2o-evloop-dev libuv1-dev libssl-dev "
        "libjwt-dev libjansson-dev libsodium-dev libxxhash-dev liblmdb-dev").split()
 
 FAKES = {

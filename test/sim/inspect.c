@@ -220,7 +220,10 @@ static void scan_stream(struct world *w, unsigned stream)
 
 void client_inspect(struct world *w, bool after_start)
 {
-    if (after_start) facts_recover(w);
+    if (after_start) {
+        facts_recover(w);
+        access_recover(w);
+    }
     model_scan_begin(&w->model);
     for (unsigned i = 0; i < MODEL_STREAMS; i++) scan_stream(w, i);
     model_scan_end(&w->model, after_start);

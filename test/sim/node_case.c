@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "client.h"
+#include "quota.h"
 #include "retention.h"
 #include "trace.h"
 #include "watcher.h"
@@ -18,6 +19,7 @@ enum step {
     STEP_LIST,
     STEP_WATCH,
     STEP_CHANGE,
+    STEP_ACCESS,
     STEP_POLICY,
     STEP_SWEEP,
     STEP_PREVIEW,
@@ -47,6 +49,7 @@ static struct mix choose_mix(struct world *w)
                                [STEP_LIST] = 2,
                                [STEP_WATCH] = 6,
                                [STEP_CHANGE] = 2,
+                               [STEP_ACCESS] = 3,
                                [STEP_POLICY] = 2,
                                [STEP_SWEEP] = 1,
                                [STEP_PREVIEW] = 1,
@@ -134,6 +137,9 @@ static void do_step(struct world *w, enum step step)
     case STEP_CHANGE:
         facts_change(w);
         break;
+    case STEP_ACCESS:
+        if (!busy) access_step(w);
+        break;
     case STEP_POLICY:
         if (!busy) retention_step(w);
         break;
@@ -166,6 +172,7 @@ static void do_step(struct world *w, enum step step)
         break;
     default:
         facts_check(w);
+        access_check(w);
         break;
     }
 }
@@ -193,7 +200,10 @@ static void live(struct world *w)
     bool sound = !disk_sim_is_dead(w->disk) && !journal_failed(w->node->journal);
     if (sound && world_odds(w, 5)) { /* also after a full disk: no restart is needed */
         world_heal(w);
-        if (!journal_failed(w->node->journal)) client_prove_alive(w);
+        if (!journal_failed(w->node->journal)) {
+            client_prove_alive(w);
+            quota_prove(w);
+        }
     }
     watcher_end(w);
 }
@@ -206,6 +216,8 @@ static void end_well(struct world *w)
     client_prove_alive(w);
     client_inspect(w, false);
     retention_prove(w);
+    client_inspect(w, false);
+    quota_prove(w);
     client_inspect(w, false);
     world_stop(w);
     world_start(w, false);

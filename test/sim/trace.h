@@ -31,8 +31,11 @@
     X(fired, "watches fired")                                                                      \
     X(lists, "lists")                                                                              \
     X(changes, "changes of facts acknowledged")                                                    \
+    X(access, "changes of users, groups and grants acknowledged")                                  \
+    X(refusals, "such changes refused for what was before them")                                   \
     X(policies, "changes of retention policies acknowledged")                                      \
     X(previews, "previews of retention")                                                           \
+    X(quotas, "counts of what a bucket holds, compared with its lists")                            \
     X(evicted, "looks at streams that retention had taken from")                                   \
     X(io_errors, "disk errors that made the journal stop")                                         \
     X(checkpoints, "checkpoints that ended well")                                                  \

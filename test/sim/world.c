@@ -129,6 +129,7 @@ static enum ior_err try_start(struct world *w, struct ior_why *why)
         .worker_count = w->worker_count,
     };
     choose_limits(w, &p);
+    if (w->life % 2 == 1) p.bucket_bytes_max = 1ull << 40; /* quota.h */
     enum ior_err err = node_open(&p, &w->node, &w->report, why);
     trace_note("start", err, disk_sim_hash(w->disk));
     if (err != IOR_OK) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/iorio.h"
+#include "access.h"
 #include "facts.h"
 #include "model.h"
 #include "rt/clock.h"
@@ -37,6 +38,7 @@ struct world {
     unsigned retention_mode; /* retention.h */
     struct model model;
     struct facts facts;
+    struct access_model access;
 };
 
 void world_init(struct world *w, uint64_t seed);

@@ -112,11 +112,11 @@ static void run_file_needs_the_lock(void **state)
     assert_true(datadir_read_run(dir, &pid, where, sizeof where)); /* not written yet */
     assert_int_equal(pid, getpid());                               /* the kernel knows */
     assert_string_equal(where, "");
-    assert_true(datadir_write_run(dir, "127.0.0.1:8080"));
+    assert_true(datadir_write_run(dir, "127.0.0.1:8080", NULL));
     assert_true(datadir_read_run(dir, &pid, where, sizeof where));
     assert_int_equal(pid, getpid());
     assert_string_equal(where, "127.0.0.1:8080");
-    assert_true(datadir_write_run(dir, "[::1]:9")); /* replaced whole */
+    assert_true(datadir_write_run(dir, "[::1]:9", "[::1]:10")); /* replaced whole */
     assert_true(datadir_read_run(dir, &pid, where, sizeof where));
     assert_string_equal(where, "[::1]:9");
     datadir_unlock(&lock); /* as after kill -9: the file stays */

@@ -1,5 +1,5 @@
-/* test/unit/auth/test_policy_list.c - src/auth/policy_list.c: what a policy holds, as sorted lists; and
- * which grant decides. */
+/* test/unit/auth/test_policy_list.c - src/auth/policy_list.c: what a policy holds, as sorted lists;
+ * and which grant decides. */
 #include "facts.h"
 
 #include <stdio.h>
@@ -92,10 +92,10 @@ static const char *why(const struct policy *p, const char *user, enum perm perm,
     policy_explain(p, ior_slice_str(user), perm, ior_slice_str(bucket), ior_slice_str(stream), &r);
     assert_int_equal(r.allowed, facts_can(p, user, perm, bucket, stream));
     if (!r.allowed) return "";
-    int n = snprintf(out, sizeof out, "%s %.*s on %.*s/%.*s", kinds[r.kind],
-                     (int)r.name.size_bytes, (const char *)r.name.data, (int)r.bucket.size_bytes,
-                     (const char *)r.bucket.data, (int)r.stream.size_bytes,
-                     (const char *)r.stream.data);
+    int n =
+        snprintf(out, sizeof out, "%s %.*s on %.*s/%.*s", kinds[r.kind], (int)r.name.size_bytes,
+                 (const char *)r.name.data, (int)r.bucket.size_bytes, (const char *)r.bucket.data,
+                 (int)r.stream.size_bytes, (const char *)r.stream.data);
     for (size_t i = 0; i < r.path_count; i++)
         n += snprintf(out + n, sizeof out - (size_t)n, " %.*s", (int)r.path[i].size_bytes,
                       (const char *)r.path[i].data);
@@ -112,7 +112,8 @@ static void reasons(void **state)
     assert_string_equal(why(p, "ann", PERM_PUT, "b", ""), "group top on b/ top");
     assert_string_equal(why(p, "nobody", PERM_LIST, "b", ""), "all * on b/");
     assert_string_equal(why(p, "ann", PERM_DELETE, "b", "s"), "user ann on b/s");
-    assert_string_equal(why(p, "bob", PERM_DELETE, "logs", "day-1"), "group mid on log*/day-* low mid");
+    assert_string_equal(why(p, "bob", PERM_DELETE, "logs", "day-1"),
+                        "group mid on log*/day-* low mid");
     assert_string_equal(why(p, "zoe", PERM_PUT, "b", "s"), "user Zoe on /");
     assert_string_equal(why(p, "zoe", PERM_VIEWSTATS, "", ""), "user Zoe on /");
     assert_string_equal(why(p, "nobody", PERM_GET, "b", "s"), "");

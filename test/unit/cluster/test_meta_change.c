@@ -254,6 +254,30 @@ static void power_cut_takes_from_the_end(void **state)
     assert_true(seen[2]);
 }
 
+/* What: when the journal has failed nothing is good news, not even that there is nothing to do:
+ * what was given up may be there after the next start. */
+static void no_good_news_after_a_failure(void **state)
+{
+    (void)state;
+    raise_ann(0, 0, (struct raise){.by = 1});
+    assert_true(journal_begin(jr.journal));
+    disk_sim_kill(jr.disk);
+    journal_finish(jr.journal);
+    settle();
+    expect_answer(0, IOR_E_IO);
+    raise_ann(1, 1, (struct raise){.by = 0});
+    raise_ann(2, 0, (struct raise){.refuse = IOR_E_EXISTS});
+    raise_ann(3, 0, (struct raise){.by = 1});
+    settle();
+    expect_answer(1, IOR_E_IO);
+    expect_answer(2, IOR_E_EXISTS);
+    expect_answer(3, IOR_E_IO);
+    jr_drop(&jr);
+    meta_free(meta);
+    disk_sim_crash(jr.disk, DISK_SIM_KILLED);
+    open_all();
+}
+
 #define WITH_META(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -266,6 +290,7 @@ int main(void)
         WITH_META(what_cannot_be_is_not_proposed),
         WITH_META(two_by_one_name),
         WITH_META(power_cut_takes_from_the_end),
+        WITH_META(no_good_news_after_a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* test/unit/core/test_access_change.c - users, groups and grants changed on a whole node: at once from
- * several workers, across starts, on a full disk. */
+/* test/unit/core/test_access_change.c - users, groups and grants changed on a whole node: at once
+ * from several workers, across starts, on a full disk. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,15 +32,15 @@ static void first_facts(void)
 {
     struct meta_change *c = NULL;
     assert_int_equal(meta_change_new(&c), IOR_OK);
-    assert_int_equal(meta_change_set(c, IOR_SLICE("user" FACT_SEP "admin"),
-                                     IOR_SLICE("{\"password\":\"" HASH
-                                               "\",\"credential\":1,\"groups\":[]}")),
-                     IOR_OK);
     assert_int_equal(
-        meta_change_set(c, IOR_SLICE("grant" FACT_SEP "user" FACT_SEP "admin" FACT_SEP "any" FACT_SEP
-                                     FACT_SEP),
-                        IOR_SLICE("{\"perms\":[\"adminusers\",\"grant\"]}")),
+        meta_change_set(c, IOR_SLICE("user" FACT_SEP "admin"),
+                        IOR_SLICE("{\"password\":\"" HASH "\",\"credential\":1,\"groups\":[]}")),
         IOR_OK);
+    assert_int_equal(meta_change_set(c,
+                                     IOR_SLICE("grant" FACT_SEP "user" FACT_SEP "admin" FACT_SEP
+                                               "any" FACT_SEP FACT_SEP),
+                                     IOR_SLICE("{\"perms\":[\"adminusers\",\"grant\"]}")),
+                     IOR_OK);
     assert_int_equal(meta_change_submit(rig.node->meta, c, on_facts), IOR_OK);
     rig_settle(&rig);
     meta_change_free(c);
@@ -146,7 +146,8 @@ static void one_of_many_makes_the_user(void **state)
         submit(i, &w);
     }
     rig_settle(&rig);
-    for (unsigned i = 0; i < MANY; i++) assert_int_equal(answer(i), i == 0 ? IOR_OK : IOR_E_USEREXISTS);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(answer(i), i == 0 ? IOR_OK : IOR_E_USEREXISTS);
 }
 
 /* What: permissions that are granted and revoked at once on one target: none is lost, none stays;
@@ -172,8 +173,8 @@ static void grants_at_once(void **state)
     }
 }
 
-/* What: a user deleted while he is granted to: no grant is left over, whichever comes first, and who is
- * made again has none. */
+/* What: a user deleted while he is granted to: no grant is left over, whichever comes first, and
+ * who is made again has none. */
 static void deleted_while_granted_to(void **state)
 {
     (void)state;

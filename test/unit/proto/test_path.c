@@ -187,7 +187,8 @@ static void queries_are_parsed(void **state)
     expect_query("a%3Db=%26", "a=b=&;");
 }
 
-/* What: a pair with a bad escape on either side is left out, which is told, and the others are not disturbed. */
+/* What: a pair with a bad escape on either side is left out, which is told, and the others are not
+ * disturbed. */
 static void bad_pairs_are_left_out(void **state)
 {
     (void)state;

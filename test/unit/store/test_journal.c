@@ -484,24 +484,15 @@ static void everything_may_be_released(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_JOURNAL(one_batch_takes_all),
-        WITH_JOURNAL(next_batch_waits_for_the_sync),
-        WITH_JOURNAL(acknowledged_is_durable),
-        WITH_JOURNAL(all_sizes_come_back),
-        WITH_JOURNAL(large_batches_are_cut),
-        WITH_JOURNAL(many_records_are_cut),
-        WITH_JOURNAL(idle_journal_is_marked_once),
-        WITH_JOURNAL(only_a_clean_end_is_marked),
-        WITH_JOURNAL(what_was_found_is_marked),
-        WITH_JOURNAL(closing_takes_nothing_more),
-        WITH_JOURNAL(segments_follow_each_other),
-        WITH_JOURNAL(a_spare_is_due_in_time),
-        WITH_JOURNAL(giant_records_have_room),
-        WITH_JOURNAL(giant_in_an_empty_segment),
-        WITH_JOURNAL(segment_size_may_change),
-        WITH_JOURNAL(released_segments_are_recycled),
-        WITH_JOURNAL(everything_may_be_released),
-        WITH_JOURNAL(small_batches_start_at_once),
+        WITH_JOURNAL(one_batch_takes_all),         WITH_JOURNAL(next_batch_waits_for_the_sync),
+        WITH_JOURNAL(acknowledged_is_durable),     WITH_JOURNAL(all_sizes_come_back),
+        WITH_JOURNAL(large_batches_are_cut),       WITH_JOURNAL(many_records_are_cut),
+        WITH_JOURNAL(idle_journal_is_marked_once), WITH_JOURNAL(only_a_clean_end_is_marked),
+        WITH_JOURNAL(what_was_found_is_marked),    WITH_JOURNAL(closing_takes_nothing_more),
+        WITH_JOURNAL(segments_follow_each_other),  WITH_JOURNAL(a_spare_is_due_in_time),
+        WITH_JOURNAL(giant_records_have_room),     WITH_JOURNAL(giant_in_an_empty_segment),
+        WITH_JOURNAL(segment_size_may_change),     WITH_JOURNAL(released_segments_are_recycled),
+        WITH_JOURNAL(everything_may_be_released),  WITH_JOURNAL(small_batches_start_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
