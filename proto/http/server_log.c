@@ -1,6 +1,6 @@
 /* proto/http/server_log.c - a request that is over, as a line of the request log. Thread: the
- * worker of the connection. A call is logged when it goes; what h2o refused before there was a
- * call, by h2o's own hook on the path of refusals, where the user is not known. */
+ * worker of the connection. A call is logged when it goes; what h2o refuses by itself, before there
+ * is a call, by h2o's own hook on the path of refusals: without user and address. */
 #include <arpa/inet.h>
 
 #include "proto/http/request_log.h"
@@ -12,24 +12,18 @@ struct refusal_logger {
     struct http_app *app;
 };
 
-/* An IPv4 address that came in by a socket of both kinds is shown as such. */
-static size_t print_address(h2o_req_t *req, char out[INET6_ADDRSTRLEN])
+/* Of the client, also behind proxies that are believed (http.proxies). */
+static size_t print_address(struct http_call *call, char out[INET6_ADDRSTRLEN])
 {
-    struct sockaddr_storage sa = {0};
-    h2o_conn_t *c = req->conn;
-    const void *address = NULL;
-    int family = AF_INET;
+    static const struct ior_address unknown = {{0}};
+    h2o_conn_t *c = ((h2o_req_t *)call->req)->conn;
     if (c->callbacks->get_socket(c) == NULL) return 0; /* it was taken over */
-    if (c->callbacks->get_peername(c, (struct sockaddr *)(void *)&sa) == 0) return 0;
-    if (sa.ss_family == AF_INET) {
-        address = &((const struct sockaddr_in *)(const void *)&sa)->sin_addr;
-    } else if (sa.ss_family == AF_INET6) {
-        const struct in6_addr *a6 = &((const struct sockaddr_in6 *)(const void *)&sa)->sin6_addr;
-        bool v4 = IN6_IS_ADDR_V4MAPPED(a6);
-        address = v4 ? (const void *)&a6->s6_addr[12] : a6;
-        family = v4 ? AF_INET : AF_INET6;
-    }
-    if (address == NULL || inet_ntop(family, address, out, INET6_ADDRSTRLEN) == NULL) return 0;
+    const struct ior_address *a = call_client(call);
+    bool v4 = ior_address_is_v4(a);
+    if (ior_address_eq(a, &unknown)) return 0;
+    if (inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? a->bytes + 12 : a->bytes, out, INET6_ADDRSTRLEN) ==
+        NULL)
+        return 0;
     return strlen(out);
 }
 
@@ -38,13 +32,13 @@ static struct ior_slice slice_of(h2o_iovec_t v)
     return ior_slice(v.base == NULL ? "" : v.base, v.len);
 }
 
-static void add(struct http_app *app, h2o_req_t *req, const char *user, int status, uint64_t us)
+static void add(struct http_app *app, h2o_req_t *req, struct ior_slice client, const char *user,
+                int status, uint64_t us)
 {
-    char client[INET6_ADDRSTRLEN];
     const struct config *c = app->config;
     const struct request_line l = {
         .time_ms = clock_wall_ms(),
-        .client = ior_slice(client, print_address(req, client)),
+        .client = client,
         .user = ior_slice_str(user),
         .method = slice_of(req->method),
         .target = slice_of(req->path),
@@ -59,16 +53,18 @@ void http_log_call(struct http_call *call)
 {
     struct http_app *app = call->app;
     h2o_req_t *req = call->req;
+    char client[INET6_ADDRSTRLEN];
     if (app->request_log == NULL || !request_log_wants(app->config)) return;
-    add(app, req, call->user, call->answered ? req->res.status : 0,
-        clock_turn_look_us() - call->begin_us);
+    if (!http_worker_of(call)->server->tested) return; /* it tests itself */
+    add(app, req, ior_slice(client, print_address(call, client)), call->user,
+        call->answered ? req->res.status : 0, clock_turn_look_us() - call->begin_us);
 }
 
 static void on_refused(h2o_logger_t *self, h2o_req_t *req)
 {
     struct http_app *app = ((struct refusal_logger *)(void *)self)->app;
     if (app->request_log == NULL || !request_log_wants(app->config)) return;
-    add(app, req, "", req->res.status, 0);
+    add(app, req, IOR_SLICE(""), "", req->res.status, 0);
 }
 
 void http_log_refusals(struct http_app *app, h2o_pathconf_t *path)

@@ -49,8 +49,8 @@
 #define LOGIN_ANSWERS_WAITING 8192
 /* The JSON of a login: name and password with every byte escaped, and some more. Longer: 413. */
 #define LOGIN_JSON_BYTES_MAX 16384
-/* Tokens that were taken back one by one and are not over yet: 120 bytes of memory each. More of one
- * user, or in all: his logout ends all of his tokens, which takes no room. */
+/* Tokens that were taken back one by one and are not over yet: 120 bytes of memory each. More of
+ * one user, or in all: his logout ends all of his tokens, which takes no room. */
 #define REVOKED_USER_MAX 1000
 #define REVOKED_MAX 50000
 /* Lines about logins in the log, a second of each kind; the others are counted. */

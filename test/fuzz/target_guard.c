@@ -1,7 +1,7 @@
-/* test/fuzz/target_guard.c - any bytes as a request's head, as a body in chunks, and as frames of HTTP/2.
- * Checked: the pieces in which bytes come change nothing; a head that passes is what a second,
- * simple reading of RFC 9112 allows: lines end with CR LF, one Host, one length or chunks, and
- * its end is the first empty line; no counter of frames runs below zero. */
+/* test/fuzz/target_guard.c - any bytes as a request's head, as a body in chunks, and as frames of
+ * HTTP/2. Checked: the pieces in which bytes come change nothing; a head that passes is what a
+ * second, simple reading of RFC 9112 allows: lines end with CR LF, one Host, one length or chunks,
+ * and its end is the first empty line; no counter of frames runs below zero. */
 #include <stdlib.h>
 #include <strings.h>
 
@@ -148,7 +148,8 @@ static void check_frames(const uint8_t *data, size_t size_bytes)
     frames_init(&pieces);
     bool v = frames_take(&whole, data, size_bytes, BODY_MAX);
     bool w = true;
-    for (size_t at = 0; at < size_bytes && w; at++) w = frames_take(&pieces, data + at, 1, BODY_MAX);
+    for (size_t at = 0; at < size_bytes && w; at++)
+        w = frames_take(&pieces, data + at, 1, BODY_MAX);
     uint64_t sum = 0;
     for (unsigned i = 0; i < whole.stream_count; i++) sum += whole.streams[i].body_bytes;
     IOR_ASSERT(v == w && sum == whole.body_bytes && whole.stream_count <= FRAMES_STREAMS_MAX);

@@ -1,5 +1,5 @@
-/* test/unit/proto/test_addresses.c - connections of one address: what counts as one, the limit, and that
- * nothing stays when all are gone. */
+/* test/unit/proto/test_addresses.c - connections of one address: what counts as one, the limit, and
+ * that nothing stays when all are gone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

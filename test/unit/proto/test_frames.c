@@ -1,5 +1,5 @@
-/* test/unit/proto/test_frames.c - counting the frames of HTTP/2: bodies under way, what ends them, and
- * that pieces change nothing. */
+/* test/unit/proto/test_frames.c - counting the frames of HTTP/2: bodies under way, what ends them,
+ * and that pieces change nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,10 +21,14 @@ static void preface(struct ior_buf *b)
 
 static void add(struct ior_buf *b, int type, int flags, uint32_t id, size_t size_bytes)
 {
-    const uint8_t head[9] = {(uint8_t)(size_bytes >> 16), (uint8_t)(size_bytes >> 8),
-                             (uint8_t)size_bytes,         (uint8_t)type,
-                             (uint8_t)flags,              (uint8_t)(id >> 24),
-                             (uint8_t)(id >> 16),         (uint8_t)(id >> 8),
+    const uint8_t head[9] = {(uint8_t)(size_bytes >> 16),
+                             (uint8_t)(size_bytes >> 8),
+                             (uint8_t)size_bytes,
+                             (uint8_t)type,
+                             (uint8_t)flags,
+                             (uint8_t)(id >> 24),
+                             (uint8_t)(id >> 16),
+                             (uint8_t)(id >> 8),
                              (uint8_t)id};
     ior_buf_add(b, head, sizeof head);
     for (size_t i = 0; i < size_bytes; i++) ior_buf_add_char(b, 'x');
@@ -80,7 +84,8 @@ static void bodies(void **state)
     ior_buf_done(&b);
 }
 
-/* What: trailers end a body; a body that grew too large is forgotten; empty frames are idle ones. */
+/* What: trailers end a body; a body that grew too large is forgotten; empty frames are idle ones.
+ */
 static void ends(void **state)
 {
     (void)state;
