@@ -114,6 +114,11 @@ const struct retention_view *meta_retention(const struct meta *m)
     return meta_view_of_worker(&m->view)->retention;
 }
 
+const struct revoked *meta_revoked(const struct meta *m)
+{
+    return meta_view_of_worker(&m->view)->revoked;
+}
+
 const struct policy *meta_newest_policy(const struct meta *m)
 {
     return m->applied->policy;
@@ -253,6 +258,7 @@ static enum ior_err prepare(struct meta *m, struct meta_change *c)
     enum ior_err err = IOR_OK;
     if (c->make != NULL) {
         ior_buf_clear(&c->items);
+        c->revoked = now->revoked;
         err = c->make(c, now->policy);
     }
     if (err != IOR_OK || meta_change_empty(c)) return err;
@@ -354,7 +360,9 @@ static void snapshot_done(struct meta *m, struct meta_op *op, enum ior_err err)
 enum ior_err meta_snapshot_write(const struct meta_snapshot *snap, struct ior_buf *items)
 {
     enum ior_err err = add_part(items, &snap->facts.access);
-    return err == IOR_OK ? add_part(items, &snap->facts.retention) : err;
+    if (err == IOR_OK) err = add_part(items, &snap->facts.retention);
+    if (MUTANT(no_revoked_at_checkpoint)) return err;
+    return err == IOR_OK ? add_part(items, &snap->facts.revoked) : err;
 }
 
 void meta_snapshot_done(struct meta_snapshot *snap)
@@ -377,5 +385,5 @@ enum ior_err meta_restore(struct meta *m, struct ior_slice items, uint64_t term,
     IOR_ASSERT(m->applied == NULL);
     enum ior_err err = replay_items(m, items);
     if (err == IOR_OK) return err;
-    return ior_why_set(why, err, "the catalog holds a fact that this version cannot read");
+    return ior_why_set(why, err, "it holds a fact that this version cannot read");
 }

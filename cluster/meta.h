@@ -1,6 +1,7 @@
 /* cluster/meta.h - group 0: the facts that change rarely (users, grants, retention; later
  * the ring and members), and the immutable view of them that workers read: who may do
- * what (auth/policy.h), and what is kept (retention_view.h).
+ * what (auth/policy.h), which tokens were taken back (auth/revoked.h), and what is kept
+ * (retention_view.h).
  * A fact is a key and a value; a change is one record of SET items, applied
  * whole. A change may be made of what the facts are: then its facts are chosen inside the strand
  * when its turn comes, from the newest state with everything that is proposed already, so that
@@ -11,6 +12,7 @@
 #pragma once
 
 #include "auth/policy.h"
+#include "auth/revoked.h"
 #include "cluster/group.h"
 #include "cluster/meta_facts.h"
 #include "cluster/retention_view.h"
@@ -42,8 +44,9 @@ struct meta_change {
     /* In: NULL, or may it be, now that one sees what would hold? As make. */
     enum ior_err (*judge)(struct meta_change *c, const struct policy *now,
                           const struct policy *next);
-    void *user;       /* the caller's */
-    enum ior_err err; /* out: also what make and judge gave */
+    const struct revoked *revoked; /* out, inside make: the revoked tokens of now */
+    void *user;                    /* the caller's */
+    enum ior_err err;              /* out: also what make and judge gave */
 };
 
 struct meta_params {
@@ -62,6 +65,8 @@ IOR_MUST_CHECK enum ior_err meta_start(struct meta *m, struct ior_why *why);
 
 /* The policy as this worker sees it: valid until its turn ends. */
 const struct policy *meta_policy(const struct meta *m);
+/* The tokens that were taken back, likewise. After meta_start(). */
+const struct revoked *meta_revoked(const struct meta *m);
 /* What is kept, as this worker sees it: valid until its turn ends. After meta_start(). */
 const struct retention_view *meta_retention(const struct meta *m);
 

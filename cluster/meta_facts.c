@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/revoked.h"
 #include "base/assert.h"
 #include "base/hash.h"
 #include "cluster/retention_fact.h"
@@ -38,18 +39,22 @@ static bool same_key(const struct ior_shared *object, const void *key)
 
 struct meta_facts meta_facts_copy(const struct meta_facts *f)
 {
-    return (struct meta_facts){ior_cowmap_copy(&f->access), ior_cowmap_copy(&f->retention)};
+    return (struct meta_facts){ior_cowmap_copy(&f->access), ior_cowmap_copy(&f->retention),
+                               ior_cowmap_copy(&f->revoked)};
 }
 
 void meta_facts_done(struct meta_facts *f)
 {
     ior_cowmap_done(&f->access);
     ior_cowmap_done(&f->retention);
+    ior_cowmap_done(&f->revoked);
 }
 
 enum ior_err meta_facts_set(struct meta_facts *facts, struct ior_slice key, struct ior_slice value)
 {
-    struct ior_cowmap *part = retention_fact_is(key) ? &facts->retention : &facts->access;
+    struct ior_cowmap *part = retention_fact_is(key) ? &facts->retention
+                              : revoked_fact_is(key) ? &facts->revoked
+                                                     : &facts->access;
     uint64_t hash = ior_hash(key);
     if (value.data == NULL) return ior_cowmap_remove(part, hash, same_key, &key);
     struct stored_fact *f = malloc(sizeof *f + key.size_bytes + value.size_bytes);

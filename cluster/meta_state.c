@@ -72,6 +72,23 @@ static enum ior_err fill_retention(struct meta_state *s, struct ior_why *why)
     return err;
 }
 
+static enum ior_err set_revoked(struct revoked *draft, const struct fact *f, struct ior_why *why)
+{
+    struct revoked_token t;
+    enum ior_err err = revoked_fact_read(f, &t, why);
+    return err == IOR_OK ? revoked_set(draft, &t, f->value.data == NULL) : err;
+}
+
+static enum ior_err fill_revoked(struct meta_state *s, struct ior_why *why)
+{
+    struct ior_cowmap_walk w;
+    struct fact f;
+    enum ior_err err = revoked_new(NULL, &s->revoked);
+    ior_cowmap_begin(&w, &s->facts.revoked);
+    while (err == IOR_OK && meta_facts_next(&w, &f)) err = set_revoked(s->revoked, &f, why);
+    return err;
+}
+
 static enum ior_err finish(struct meta_state *s, enum ior_err err, struct meta_state **ret,
                            struct ior_why *why)
 {
@@ -90,6 +107,7 @@ enum ior_err meta_state_of(const struct meta_facts *facts, struct meta_state **r
     if (s == NULL) return ior_why_set(why, IOR_E_NOMEM, "out of memory");
     enum ior_err err = fill_policy(s, why);
     if (err == IOR_OK) err = fill_retention(s, why);
+    if (err == IOR_OK) err = fill_revoked(s, why);
     return finish(s, err, ret, why);
 }
 
@@ -102,6 +120,10 @@ static enum ior_err set_one(struct meta_state *s, const struct meta_state *befor
     if (retention_fact_is(f->key)) {
         if (s->retention == NULL) err = retention_view_new(before->retention, &s->retention);
         return err == IOR_OK ? set_retention(s->retention, f, why) : err;
+    }
+    if (revoked_fact_is(f->key)) {
+        if (s->revoked == NULL) err = revoked_new(before->revoked, &s->revoked);
+        return err == IOR_OK ? set_revoked(s->revoked, f, why) : err;
     }
     if (s->policy == NULL) err = policy_draft(before->policy, &s->policy);
     return err == IOR_OK ? policy_set(s->policy, f, why) : err;
@@ -121,6 +143,7 @@ enum ior_err meta_state_after(const struct meta_state *before, struct ior_slice 
     if (err != IOR_OK) return finish(s, err, ret, why);
     if (s->policy == NULL) s->policy = policy_ref(before->policy);
     if (s->retention == NULL) s->retention = retention_view_ref(before->retention);
+    if (s->revoked == NULL) s->revoked = revoked_ref(before->revoked);
     return finish(s, IOR_OK, ret, why);
 }
 
@@ -140,6 +163,7 @@ void meta_state_unref(struct meta_state *s)
     meta_facts_done(&s->facts);
     policy_unref(s->policy);
     retention_view_unref(s->retention);
+    revoked_unref(s->revoked);
     s->magic = 0;
     free(s);
 }

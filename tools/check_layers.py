@@ -38,7 +38,7 @@ LIBRARIES = {
     r"sodium(\.h|/.*)": ["src/auth/*"],
     r"jansson\.h": ["src/auth/*", "cluster/meta*", "proto/http/*"],
     r"lmdb\.h": ["src/store/kv_lmdb.c"],
-    r"openssl/.*": ["src/base/base64.c", "src/auth/*"],
+    r"openssl/.*": ["src/base/base64.c", "src/auth/*", "proto/http/server_tls.c", "src/app/ping_tls.c"],
     r"xxhash\.h": ["src/base/hash.c"],
     r"raft(\.h|/.*)": ["cluster/group*"],
     r"msgpack(\.h|/.*)": ["cluster/wire*"],

@@ -41,8 +41,9 @@ def keys():
     for row in rows_of("config/keys.def", "X"):
         said = strings(row)
         key, default, help_ = said[0], said[1], said[-1]
-        once = "First start only. " if "FIRST_START" in row.split('"')[4] + row.rsplit('"', 2)[0] else ""
-        out.append([f"``{key}``", f"``{default}``" if default else "empty", once + help_])
+        between = row.split('"')[4] + row.rsplit('"', 2)[0]
+        when = "First start only. " if "FIRST_START" in between else "Live. " if ", LIVE," in between else ""
+        out.append([f"``{key}``", f"``{default}``" if default else "empty", when + help_])
     return table(["key", "default", "meaning"], out)
 
 
@@ -52,6 +53,17 @@ def metrics():
         kind, name = [w.strip() for w in row.split(",")[:2]]
         total = "_total" if kind == "COUNTER" else ""
         out.append([f"``iorio_{name}{total}``", kind.lower(), strings(row)[0]])
+    families = {}
+    for row in rows_of("src/base/metrics.def", "H"):
+        _, family, label, value = [w.strip() for w in row.split(",")[:4]]
+        named = families.setdefault(family, [label, strings(row)[0], []])
+        named[2].append(value)
+    for family, (label, help_, values) in families.items():
+        if label:
+            help_ += f" ``{label}``: " + ", ".join(values) + "."
+        out.append([f"``iorio_{family}``", "histogram", help_])
+    for row in rows_of("src/base/metrics.def", "B"):
+        out.append([f"``iorio_{row.split(',')[0].strip()}_total``", "counter", strings(row)[0].replace("`", "``")])
     return table(["metric", "kind", "meaning"], out)
 
 

@@ -13,7 +13,8 @@ Failure modes, each an exception below Error:
   Refused        the node said no: .status .type .reason .fields
   NotFound       a Refused: 404 or 410
 A GET or HEAD on a connection that the server had closed in the meantime is sent
-once more on a new one. A POST never is, unless not a byte of it can have been read.
+once more on a new one. A POST never is, unless not a byte of it can have been read;
+patiently() repeats what may be repeated. Users, groups, grants, policies: iorio_admin.py.
 """
 
 import http.client
@@ -21,12 +22,14 @@ import json
 import random
 import select
 import socket
+import ssl
 import time
 import urllib.parse
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 BINARY = "application/octet-stream"
+PATCH = "application/json-patch+json"
 
 # The longest line of NDJSON the client keeps in memory: the largest body a node can be
 # configured for, as base64, with room for what is around it.
@@ -34,6 +37,8 @@ LINE_BYTES_MAX = (3 << 29) + (1 << 20)
 # How long one request of listen() waits on the node, and how long it stays away after errors.
 LISTEN_WAIT_S = 60
 BACKOFF_S = (0.1, 10.0)
+# What a node may ask a client to stay away (Retry-After); a longer time is cut.
+RETRY_AFTER_S_MAX = 300
 # An answer that is not a stream: longer ones are not from a node.
 ANSWER_BYTES_MAX = 2 << 30
 
@@ -91,6 +96,19 @@ class NotFound(Refused):
     pass
 
 
+def retry_after(error):
+    """How many seconds the node asks to stay away (Retry-After), None when it does not."""
+    text = (getattr(error, "headers", None) or {}).get("Retry-After", "")
+    return min(int(text), RETRY_AFTER_S_MAX) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def may_pass(error):
+    """Is it an error that goes away by itself? The node is away, or says so."""
+    if isinstance(error, (CannotConnect, ConnectionLost, Timeout)) or error.status == 429:
+        return True
+    return error.status == 503 and (retry_after(error) is not None or error.type == "timeout")
+
+
 class Answer:
     """status, headers (names without case) and the whole body."""
 
@@ -105,7 +123,7 @@ class Answer:
             raise BadAnswer(f"the answer (status {self.status}) is {kind or 'of no type'}, not JSON")
         try:
             return json.loads(self.body)
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise BadAnswer(f"the answer (status {self.status}) is broken JSON: {e}") from None
 
 
@@ -167,21 +185,34 @@ def with_query(path, **params):
     return f"{path}?{query}" if pairs else path
 
 
+def tls_context(cacert=None, check=True):
+    """For Client(tls=): whom to trust, a file of certificates, or those of the system. check=False:
+    anybody, which keeps out listeners on the line but nobody who stands in between."""
+    context = ssl.create_default_context(cafile=cacert)
+    if not check:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class Client:
     """See the top of the file. username None: no login, the caller is `anonymous`."""
 
     def __init__(self, host="127.0.0.1", port=8080, username=None, password=None,
-                 token=None, timeout=30.0, trace=None):
+                 token=None, timeout=30.0, trace=None, tls=None):
+        """tls: an ssl.SSLContext for HTTPS, see tls_context(); None: HTTP."""
         self.host = host
         self.port = port
         self.username = username
         self.password = password
         self.token = token
         self.timeout = timeout
+        self.tls = tls
         self._trace = trace or (lambda line: None)
         self._conn = None
         self._more_s = 0  # how much longer than `timeout` an answer may take
         self.cursor = None  # of listen(): behind everything that was delivered
+        self.reached = False  # there was an answer, whatever it said
         self._may_log_in = token is None and username is not None
 
     def __enter__(self):
@@ -249,6 +280,25 @@ class Client:
         body = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in lines)
         return self.post(bucket, stream, body, NDJSON, **options)
 
+    def patch(self, bucket, stream, patch, content_type=PATCH, if_match=None, prefer=None,
+              idempotency_key=None):
+        """A JSON Patch (RFC 6902) on the newest event: a list of operations, or their JSON as
+        text or bytes. The result is appended; returns its meta. A Refused of status 400: an
+        operation does not fit (.fields["op"] is its number), or there is no event;
+        412: the last id is not if_match. With an idempotency_key it is applied once."""
+        headers = {}
+        if if_match is not None:
+            headers["If-Match"] = f'"{if_match}"'
+        if prefer is not None:
+            headers["Prefer"] = f"durability={prefer}"
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
+        if not isinstance(patch, (str, bytes, bytearray)):
+            patch = json.dumps(patch, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        body = patch.encode() if isinstance(patch, str) else bytes(patch)
+        answer = self.call("PATCH", stream_path(bucket, stream), body, content_type, headers)
+        return {} if answer.status == 202 else self._field(answer, "meta", dict)
+
     def get(self, bucket, stream, from_=None, limit=None, to=None):
         """A list of events, at most streams.read.max of them; see iter() for more."""
         path = with_query(stream_path(bucket, stream), from_=from_, limit=limit, to=to)
@@ -285,8 +335,36 @@ class Client:
         for line in self.iter_lines(bucket, stream, from_, limit, to):
             try:
                 yield json.loads(line)
-            except ValueError as e:
+            except (ValueError, RecursionError) as e:
                 raise BadAnswer(f"a line of the answer is broken JSON: {e}") from None
+
+    def delete(self, bucket, stream, to=None):
+        """Remove the events up to the id `to`; without it all of them, and the name leaves
+        the lists. May be repeated. Returns the range of ids that is kept."""
+        return self._range(self.call("DELETE", with_query(stream_path(bucket, stream), to=to)))
+
+    def patiently(self, step, seconds, on_retry=None):
+        """step() until it succeeds, fails for good, or `seconds` are over: it is called again
+        while the node is away or asks to come back later (see may_pass()). Only for what
+        may be sent twice: reads, and appends with an idempotency_key, which a node
+        remembers for two minutes. on_retry(error, delay). A node that never answered
+        this client is not waited for: CannotConnect at once."""
+        end, backoff = time.monotonic() + seconds, BACKOFF_S[0]
+        doubt = False  # one of the tries may have done it
+        while True:
+            try:
+                return step()
+            except Error as e:
+                doubt = e.unknown_outcome = doubt or e.unknown_outcome
+                delay = max(retry_after(e) or 0, backoff) * random.uniform(1.0, 1.25)
+                hopeless = not may_pass(e) or (isinstance(e, CannotConnect) and not self.reached)
+                if hopeless or time.monotonic() + delay > end:
+                    raise
+                if on_retry is not None:
+                    on_retry(e, delay)
+                self._trace(f"! {e}; again in {delay:.1f} s")
+                time.sleep(delay)
+                backoff = min(2 * backoff, BACKOFF_S[1])
 
     # --- listening ---
 
@@ -355,7 +433,10 @@ class Client:
 
     def head(self, bucket, stream):
         """The range of ids that the stream keeps; never written: 1 and 0."""
-        answer = self.call("HEAD", stream_path(bucket, stream))
+        return self._range(self.call("HEAD", stream_path(bucket, stream)))
+
+    @staticmethod
+    def _range(answer):
         try:
             return Range(int(answer.headers["Iorio-Low"]), int(answer.headers["Iorio-High"]))
         except (KeyError, TypeError, ValueError):
@@ -451,6 +532,7 @@ class Client:
             self._connect()
             self._conn.sock.settimeout(self.timeout + self._more_s)
             raw = self._guard(lambda: self._exchange(method, path, body, headers))
+        self.reached = True
         self._trace(f"< {raw.status} {raw.reason}")
         return raw
 
@@ -489,11 +571,18 @@ class Client:
 
     def _connect(self):
         try:
-            conn = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+            if self.tls is None:
+                conn = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+            else:
+                conn = http.client.HTTPSConnection(self.host, self.port, timeout=self.timeout, context=self.tls)
             conn.connect()
         except TimeoutError:
             raise CannotConnect(f"cannot connect to {self._where()}: no answer in "
                                 f"{self.timeout:g} s") from None
+        except ssl.SSLCertVerificationError as e:
+            raise CannotConnect(f"the certificate of {self._where()} is not trusted: {e.verify_message}") from None
+        except ssl.SSLError as e:
+            raise CannotConnect(f"{self._where()} does not speak TLS with us: {e.reason or e}") from None
         except (OSError, UnicodeError, http.client.HTTPException) as e:
             why = getattr(e, "strerror", None) or str(e)
             raise CannotConnect(f"cannot connect to {self._where()}: {why}") from None
@@ -546,10 +635,12 @@ def refusal(answer):
         pass
     type_, reason = fields.get("type"), fields.get("reason")
     if not isinstance(type_, str) or not isinstance(reason, (str, dict)):
-        accepted = [f"{name}: {answer.headers[name]}" for name in ("Allow", "Accept-Post")
+        accepted = [f"{name}: {answer.headers[name]}" for name in ("Allow", "Accept-Post", "Accept-Patch")
                     if name in answer.headers]
         type_ = {404: "not-found", 405: "method-not-allowed", 406: "not-acceptable",
                  415: "unsupported-type"}.get(status, "http-error")
         reason = "; ".join([http.client.responses.get(status, "error")] + accepted)
+    if isinstance(reason, dict):  # a PATCH that others were faster than, again and again
+        fields, reason = {**fields, **reason}, str(reason.get("reason", "error"))
     kind = NotFound if status in (404, 410) else Refused
     return kind(status, type_, reason, fields, answer.headers)

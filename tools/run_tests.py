@@ -39,6 +39,7 @@ OTHER_TARGETS = [
     ("sim", "the simulator with 1,000 seeds", "test/sim/meson.build"),
     ("fuzz", "fuzzing beyond the corpus", "test/fuzz"),
     ("kill9", "100 rounds of kill -9", "test/integration/kill9.py"),
+    ("slowhttp", "slowhttptest in its four modes", "tools/slowhttp.py"),
     ("power", "the power test at every write (quick here)", "test/power/run.py"),
     ("bench", "speed", "tools/bench/run.py"),
 ]
@@ -215,6 +216,7 @@ class Runner:
                 ("format", ["tools/check_style.py", "--format"]),
                 ("layers self-test", ["tools/check_layers.py", "--self-test"]),
                 ("style self-test", ["tools/check_style.py", "--self-test"]),
+                ("openapi self-test", ["tools/openapi.py", "--self-test"]),
                 ("run_tests self-test", ["tools/run_tests.py", "--self-test"])):
             if self.wanted(name):
                 self.program(name, [sys.executable, *command])

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "auth/token.h"
+#include "base/address.h"
 #include "base/blob.h"
 #include "core/iorio.h"
 #include "proto/http/app.h"
@@ -13,7 +14,7 @@
 #include "proto/http/router.h"
 
 enum answer_type { ANSWER_NONE, ANSWER_JSON, ANSWER_NDJSON };
-enum body_type { BODY_NONE, BODY_JSON, BODY_OCTETS, BODY_NDJSON, BODY_OTHER };
+enum body_type { BODY_NONE, BODY_JSON, BODY_OCTETS, BODY_NDJSON, BODY_PATCH, BODY_OTHER };
 
 /* Why call_wait() ends. */
 enum call_wait_end {
@@ -34,7 +35,15 @@ struct http_call {
     const struct route *route;
     bool is_head;
     bool answered;
+    bool head_only; /* its body has not come: every check that needs none, but not the handler */
+    bool mute;      /* and what they answer is only wanted as `answered` */
+    bool client_known;
+    struct ior_address client; /* call_client()'s */
+    uint64_t retry_after_s;    /* of an error after which it makes sense to come back; 0: 1 */
 
+    uint64_t begin_us;       /* clock_turn_us() when it was there whole */
+    struct ior_slice method; /* this and the next as they came */
+    struct ior_slice target;
     struct ior_slice bucket;
     struct ior_slice stream;
     struct ior_slice id;     /* raw */
@@ -42,14 +51,17 @@ struct http_call {
     struct ior_slice member; /* of :m; any bytes */
     struct query_param *query;
     size_t query_count;
+    bool query_cut; /* a parameter was broken or one too many, and is left out */
     struct ior_slice body;
+    uint64_t body_bytes; /* of it; head_only: announced so far */
     enum body_type body_type;
     enum answer_type answer; /* of a route AS_JSON or AS_EVENTS */
 
     const struct policy *policy;   /* of this turn; not to be kept */
     const struct policy_user *who; /* in it; NULL: a user that does not exist */
     bool has_token;
-    uint64_t credential;
+    struct ior_slice token; /* as it came; lives as long as the call */
+    uint64_t expires_s;     /* Unix time; UINT64_MAX: without a token */
 
     /* While somebody else works for it. */
     uint64_t ticket;
@@ -62,6 +74,9 @@ struct http_call {
         uint64_t until_us;
         void (*end)(void *state, enum call_wait_end why); /* NULL: it does not */
         void *state;
+        void (*check)(void *state); /* NULL: it is not checked */
+        struct call_wait_link check_link;
+        uint64_t checked; /* the round of it */
     } wait;
 
     /* A streamed answer. */
@@ -75,8 +90,27 @@ struct http_call {
 /* ---- what came ---- */
 /* Lower-case name; data NULL: not there. */
 struct ior_slice call_header(const struct http_call *call, const char *name);
+/* One after the other, where a header is there several times; start with *at = -1. */
+bool call_header_next(const struct http_call *call, const char *name, ptrdiff_t *at,
+                      struct ior_slice *ret);
+/* The i-th header as it came, names in lower case; of those that h2o keeps for itself `host` is the
+ * first. False: there are no more. */
+bool call_header_at(const struct http_call *call, size_t i, struct ior_slice *ret_name,
+                    struct ior_slice *ret_value);
+/* Is it there more than once? */
+bool call_header_repeated(const struct http_call *call, const char *name);
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret);
-bool call_from_loopback(const struct http_call *call);
+/* The name in the certificate that the client has shown, or NULL. */
+const char *call_certificate_user(const struct http_call *call);
+/* The other end of the connection. False: it has none that we know. */
+bool call_peer(const struct http_call *call, struct ior_address *ret);
+/* limited.c: the client: the peer, or whom the proxies in http.proxies name. */
+const struct ior_address *call_client(struct http_call *call);
+/* Both the peer and the client are on this machine. */
+bool call_from_loopback(struct http_call *call);
+/* limited.c: the address of the client, without a port; "unknown". */
+enum { CALL_PEER_BYTES = ADDRESS_TEXT_BYTES };
+void call_peer_text(struct http_call *call, char ret[CALL_PEER_BYTES]);
 
 /* ---- tickets ---- */
 /* 0: too many are out (HTTP_CALLS_MAX). with_deadline: after request.timeout the
@@ -92,16 +126,26 @@ struct http_call *call_redeem(struct http_app *app, uint64_t ticket);
  * another time and function. */
 void call_wait(struct http_call *call, uint64_t ms, bool look,
                void (*end)(void *state, enum call_wait_end why), void *state);
+/* After call_wait(): within a second after users, grants or revoked tokens have changed, or the
+ * clock has jumped, check(state) is called, again and again until the wait ends. It may
+ * answer the call. */
+void call_wait_check(struct http_call *call, void (*check)(void *state));
 /* dispatch.c: whose call is it, by the policy of this turn? False: the token is no good, or
  * no longer. */
 bool call_identify(struct http_call *call);
+/* The same for something that goes on: may he still what the route asks for? */
+bool call_may_go_on(struct http_call *call);
 
 /* ---- the answer: exactly one of these ---- */
 /* Before it: value is copied, name is a literal in lower case. */
 void call_add_header(struct http_call *call, const char *name, struct ior_slice value);
 void call_add_header_u64(struct http_call *call, const char *name, uint64_t value);
 void call_reply_empty(struct http_call *call, int status);
+/* With CORS: OPTIONS of a route that has these methods (server_cors.c). */
+void call_reply_options(struct http_call *call, const char *methods);
 void call_reply_json(struct http_call *call, int status, struct ior_slice json);
+/* text stays as long as the program. */
+void call_reply_static(struct http_call *call, int status, const char *type, struct ior_slice text);
 void call_reply_text(struct http_call *call, int status, const char *type, struct ior_slice text);
 /* A buffer for an answer of about so many bytes, in the memory of the request; for
  * call_reply_buf(), or ior_buf_done(). */

@@ -1,12 +1,16 @@
 /* proto/http/dispatch.c - every request, in the order of API.md section 1: route,
- * method, token, permission, what is accepted, body type, body size, names; then
- * the handler of the row in routes.def. */
+ * method, limit of the address, token, permission, limits of user and bucket, what is
+ * accepted, body type, body size, names; then the handler of the row in routes.def. */
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "auth/policy.h"
 #include "base/assert.h"
+#include "base/limits.h"
+#include "base/metrics.h"
 #include "proto/http/call.h"
+#include "proto/http/limited.h"
 #include "proto/http/negotiate.h"
 #include "rt/clock.h"
 
@@ -16,7 +20,9 @@ static enum route_method method_of(struct ior_slice m)
     if (ior_slice_eq(m, IOR_SLICE("HEAD"))) return METHOD_HEAD;
     if (ior_slice_eq(m, IOR_SLICE("POST"))) return METHOD_POST;
     if (ior_slice_eq(m, IOR_SLICE("PUT"))) return METHOD_PUT;
+    if (ior_slice_eq(m, IOR_SLICE("PATCH"))) return METHOD_PATCH;
     if (ior_slice_eq(m, IOR_SLICE("DELETE"))) return METHOD_DELETE;
+    if (ior_slice_eq(m, IOR_SLICE("OPTIONS"))) return METHOD_OPTIONS;
     return METHOD_OTHER;
 }
 
@@ -48,18 +54,29 @@ bool call_identify(struct http_call *call)
     call->policy = meta_policy(app->node->meta);
     struct ior_slice token = token_of(call);
     if (token.data == NULL) {
-        const char *name = app->config->auth_anon_username;
-        set_user(call, policy_user(call->policy, ior_slice_str(name)), name);
+        const char *name = call_certificate_user(call);
+        const struct policy_user *u =
+            name == NULL ? NULL : policy_user(call->policy, ior_slice_str(name));
+        if (u == NULL || strcmp(u->name, name) != 0) { /* a certificate is exact, in its case too */
+            name = app->config->auth_anon_username;
+            u = policy_user(call->policy, ior_slice_str(name));
+        }
+        set_user(call, u, name);
+        call->expires_s = UINT64_MAX;
         return true;
     }
-    const struct policy_user *u = NULL;
+    struct token_holder holder;
     uint64_t now_s = clock_wall_coarse_ms() / 1000;
-    enum ior_err err =
-        token_cache_user(http_token_cache(app), &app->key, token, now_s, call->policy, &u);
-    if (err != IOR_OK) return false;
-    set_user(call, u, u->name);
+    enum ior_err err = token_cache_user(http_token_cache(app), &app->key, token, now_s,
+                                        call->policy, meta_revoked(app->node->meta), &holder);
+    if (err != IOR_OK) {
+        metric_add(METRIC_tokens_refused, 1);
+        return false;
+    }
+    set_user(call, holder.user, holder.user->name);
     call->has_token = true;
-    call->credential = u->credential;
+    call->token = token;
+    call->expires_s = holder.expires_s;
     return true;
 }
 
@@ -73,6 +90,11 @@ static bool allowed(const struct http_call *call)
     struct ior_slice bucket = r->scope >= SCOPE_BUCKET ? call->bucket : none;
     struct ior_slice stream = r->scope >= SCOPE_STREAM ? call->stream : none;
     return policy_user_allows(call->policy, call->who, (enum perm)r->perm, bucket, stream);
+}
+
+bool call_may_go_on(struct http_call *call)
+{
+    return call_identify(call) && allowed(call);
 }
 
 /* One parameter, by the letter behind its colon, decoded into scratch. False: a name that cannot
@@ -127,12 +149,22 @@ static bool answer_type_ok(struct http_call *call)
     return false;
 }
 
+static bool patch_type_ok(struct http_call *call)
+{
+    if (call->body_type == BODY_PATCH) return true;
+    call_add_header(call, "accept-patch", IOR_SLICE("application/json-patch+json"));
+    call_reply_empty(call, 415);
+    return false;
+}
+
 static bool body_type_ok(struct http_call *call)
 {
     bool put = call->route->method == METHOD_PUT;
-    if (call->route->method != METHOD_POST && !put) return true;
+    bool patch = call->route->method == METHOD_PATCH;
+    if (call->route->method != METHOD_POST && !put && !patch) return true;
     if (call->route->types == TYPES_NONE) return true;
     call->body_type = negotiate_body_type(call_header(call, "content-type"));
+    if (patch) return patch_type_ok(call);
     if (call->body_type == BODY_JSON) return true;
     bool event = call->route->types == TYPES_EVENT;
     if (event && (call->body_type == BODY_OCTETS || call->body_type == BODY_NDJSON)) return true;
@@ -145,9 +177,37 @@ static bool body_type_ok(struct http_call *call)
     return false;
 }
 
+/* Only events may be large: logins and the like are read whole before anybody is known. */
+static bool may_be_large(enum route_types types)
+{
+    switch (types) {
+    case TYPES_NONE:
+    case TYPES_JSON:
+    case TYPES_AS_JSON:
+    case TYPES_AS_EVENTS:
+    case TYPES_LIVE:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static bool body_size_ok(struct http_call *call)
+{
+    if (!may_be_large(call->route->types) && call->body_bytes > HTTP_SMALL_BODY_BYTES_MAX) {
+        call_reply_error(call, IOR_E_TOOLARGE,
+                         "The body is larger than the 64KB that it may have here", NULL);
+        return false;
+    }
+    if (call->body_bytes <= call->app->config->http_body_max) return true;
+    call_reply_error(call, IOR_E_TOOLARGE, NULL, NULL);
+    return false;
+}
+
 static void check_and_handle(struct http_call *call, bool names_ok)
 {
     const struct route *r = call->route;
+    if (!http_limit_address(call)) return;
     if (r->scope != SCOPE_OPEN && (!call_identify(call) || !allowed(call))) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
         return;
@@ -157,15 +217,14 @@ static void check_and_handle(struct http_call *call, bool names_ok)
         return;
     }
     if (r->scope == SCOPE_OPEN) call->policy = meta_policy(call->app->node->meta);
+    if (r->scope != SCOPE_OPEN && !http_limit_caller(call, names_ok)) return;
     if (!answer_type_ok(call) || !body_type_ok(call)) return;
-    if (call->body.size_bytes > call->app->config->http_body_max) {
-        call_reply_error(call, IOR_E_TOOLARGE, NULL, NULL);
-        return;
-    }
+    if (!body_size_ok(call)) return;
     if (!names_ok) {
         call_reply_error(call, IOR_E_NAME, NULL, NULL);
         return;
     }
+    if (call->head_only) return;
     r->handler(call);
 }
 
@@ -188,16 +247,25 @@ void http_dispatch(struct http_call *call, struct ior_slice method, struct ior_s
         call_reply_empty(call, 404);
         return;
     }
+    bool cors = call->app->config->http_cors_enabled;
+    if (found == ROUTE_WRONG_METHOD && cors && method_of(method) == METHOD_OPTIONS) {
+        call_reply_options(call, allow);
+        return;
+    }
     if (found == ROUTE_WRONG_METHOD) {
-        call_add_header(call, "allow", ior_slice_str(allow));
+        char all[sizeof allow + 16];
+        snprintf(all, sizeof all, "%s%s", allow, cors ? ", OPTIONS" : "");
+        call_add_header(call, "allow", ior_slice_str(all));
         call_reply_empty(call, 405);
         return;
     }
     bool names_ok = decode_names(call, route_params, param_count, &scratch);
     if (mark != NULL && params != NULL) {
         struct ior_slice query = ior_slice(mark + 1, target.size_bytes - path.size_bytes - 1);
+        bool whole = true;
         call->query = params;
-        call->query_count = query_parse(query, scratch, params);
+        call->query_count = query_parse(query, scratch, params, &whole);
+        call->query_cut = !whole;
     }
     check_and_handle(call, names_ok);
 }

@@ -41,6 +41,7 @@ enum body_type negotiate_body_type(struct ior_slice content_type)
     if (is_word(type, "application/json")) return BODY_JSON;
     if (is_word(type, "application/octet-stream")) return BODY_OCTETS;
     if (is_word(type, "application/x-ndjson")) return BODY_NDJSON;
+    if (is_word(type, "application/json-patch+json")) return BODY_PATCH;
     return BODY_OTHER;
 }
 
@@ -109,7 +110,10 @@ bool negotiate_etag(struct ior_slice value, uint64_t *ret)
     if (value.size_bytes < 3 || value.data[0] != '"' || value.data[value.size_bytes - 1] != '"')
         return false;
     struct ior_slice digits = ior_slice(value.data + 1, value.size_bytes - 2);
-    if (digits.data[0] == '-' || !path_int(digits, &id)) return false;
+    if (digits.data[0] == '-' || (digits.data[0] == '0' && digits.size_bytes > 1)) return false;
+    /* 19 digits have room for the largest id; what is larger would be taken for it. */
+    if (!path_int(digits, &id) || digits.size_bytes > 19) return false;
+    if (id == INT64_MAX && !ior_slice_eq(digits, IOR_SLICE("9223372036854775807"))) return false;
     *ret = (uint64_t)id;
     return true;
 }

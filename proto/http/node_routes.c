@@ -1,7 +1,8 @@
-/* proto/http/node_routes.c - /ping /livez /readyz /metrics. */
+/* proto/http/node_routes.c - /ping /livez /readyz /metrics /openapi.json. */
 #include "base/json.h"
 #include "base/metrics.h"
 #include "proto/http/call.h"
+#include "proto/http/openapi.h"
 #include "proto/http/routes.h"
 
 void route_ping(struct http_call *call)
@@ -38,22 +39,21 @@ void route_readyz(struct http_call *call)
     call_reply_buf(call, 503, "application/json", &out);
 }
 
+void route_openapi(struct http_call *call)
+{
+    call_reply_static(call, 200, "application/json", ior_slice(openapi_json, openapi_json_bytes));
+}
+
 void route_metrics(struct http_call *call)
 {
     struct ior_slice none = {NULL, 0};
-    struct node *n = call->app->node;
     bool may = call->app->config->metrics_public || call_from_loopback(call) ||
                policy_user_allows(call->policy, call->who, PERM_VIEWSTATS, none, none);
     if (!may) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
         return;
     }
-    metric_gauge_set(METRIC_tail_bytes, (int64_t)atomic_load(&n->memory.tail_bytes));
-    metric_gauge_set(METRIC_history_bytes, (int64_t)atomic_load(&n->memory.history_bytes));
-    metric_gauge_set(METRIC_streams, (int64_t)atomic_load(&n->memory.streams));
-    metric_gauge_set(METRIC_journal_size_bytes, (int64_t)node_journal_bytes(n));
-    metric_gauge_set(METRIC_catalog_bytes, (int64_t)node_catalog_bytes(n));
-    metric_gauge_set(METRIC_inflight_bytes, (int64_t)atomic_load(&n->inflight_bytes));
+    node_set_gauges(call->app->node);
     struct ior_buf out;
     ior_buf_init(&out);
     metrics_text(&out);

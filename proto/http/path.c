@@ -55,23 +55,32 @@ static bool decode_part(struct ior_slice part, uint8_t **scratch, struct ior_sli
     return true;
 }
 
-size_t query_parse(struct ior_slice query, uint8_t *scratch, struct query_param *params)
+size_t query_parse(struct ior_slice query, uint8_t *scratch, struct query_param *params,
+                   bool *ret_whole)
 {
     size_t count = 0;
     size_t start = 0;
-    for (size_t i = 0; i <= query.size_bytes && count < QUERY_PARAMS_MAX; i++) {
+    *ret_whole = true;
+    for (size_t i = 0; i <= query.size_bytes; i++) {
         if (i < query.size_bytes && query.data[i] != '&') continue;
         struct ior_slice pair = ior_slice(query.data + start, i - start);
         start = i + 1;
         if (pair.size_bytes == 0) continue;
+        if (count == QUERY_PARAMS_MAX) {
+            *ret_whole = false;
+            break;
+        }
         const uint8_t *eq = memchr(pair.data, '=', pair.size_bytes);
         size_t name_bytes = eq == NULL ? pair.size_bytes : (size_t)(eq - pair.data);
         struct ior_slice value = {pair.data, 0};
         if (eq != NULL) value = ior_slice(eq + 1, pair.size_bytes - name_bytes - 1);
         struct query_param p;
-        if (!decode_part(ior_slice(pair.data, name_bytes), &scratch, &p.name)) continue;
-        if (!decode_part(value, &scratch, &p.value)) continue;
-        params[count++] = p;
+        if (decode_part(ior_slice(pair.data, name_bytes), &scratch, &p.name) &&
+            decode_part(value, &scratch, &p.value)) {
+            params[count++] = p;
+        } else {
+            *ret_whole = false;
+        }
     }
     return count;
 }
@@ -106,8 +115,7 @@ bool path_int(struct ior_slice s, int64_t *ret)
     for (; i < s.size_bytes; i++) {
         if (s.data[i] < '0' || s.data[i] > '9') return false;
         uint64_t digit = (uint64_t)(s.data[i] - '0');
-        if (v > (limit - digit) / 10) return false;
-        v = v * 10 + digit;
+        v = v > (limit - digit) / 10 ? limit : v * 10 + digit;
     }
     *ret = (int64_t)(negative ? 0 - v : v);
     return true;

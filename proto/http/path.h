@@ -20,9 +20,10 @@ struct query_param {
 };
 /* Decode the query into params (names and values in scratch, which has room for
  * the query's bytes). Parameters with bad escapes and those beyond
- * QUERY_PARAMS_MAX are left out. Returns the count. */
-size_t query_parse(struct ior_slice query, uint8_t *scratch, struct query_param *params);
+ * QUERY_PARAMS_MAX are left out, and *ret_whole is false then. Returns the count. */
+size_t query_parse(struct ior_slice query, uint8_t *scratch, struct query_param *params,
+                   bool *ret_whole);
 /* Append s percent-encoded for one path segment; returns bytes written; out has room for 3x. */
 size_t path_encode(struct ior_slice s, char *out);
-/* An optional '-' and digits, nothing else, within int64. */
+/* An optional '-' and digits, nothing else. Beyond int64: its end on that side. */
 bool path_int(struct ior_slice s, int64_t *ret);

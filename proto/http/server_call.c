@@ -175,36 +175,108 @@ static void on_dispose(void *p)
     IOR_CHECK_MAGIC(call, CALL_MAGIC);
     struct http_worker *hw = http_worker_of(call);
     struct http_conn *conn = http_conn_of(call);
-    if (conn != NULL) conn->calls--;
+    h2o_req_t *req = req_of(call);
+    conn->calls--;
     unpark(conn);
     http_wait_gone(call);
+    http_log_call(call);
+    if (conn->http2 != NULL) http2_request_over(conn, req, call);
     if (!call->answered) metric_add(METRIC_http_clients_gone, 1);
     give_ticket_back(hw, call);
     if (call->stream_free != NULL) call->stream_free(call->stream_state);
     call->magic = 0;
+    if (conn->http2 == NULL) gate_next(conn, req);
+}
+
+/* RFC 9112 section 3.2.2: a URL as target. Nothing here depends on the host, so what is behind it
+ * is the target. */
+static struct ior_slice without_host(struct ior_slice target)
+{
+    size_t i = 0;
+    if (target.size_bytes == 0 || target.data[0] == '/') return target;
+    while (i < target.size_bytes && target.data[i] != ':') i++;
+    if (!ior_slice_starts(ior_slice(target.data + i, target.size_bytes - i), IOR_SLICE("://")))
+        return target;
+    for (i += 3; i < target.size_bytes && target.data[i] != '/'; i++) {
+    }
+    return i < target.size_bytes ? ior_slice(target.data + i, target.size_bytes - i)
+                                 : IOR_SLICE("/");
+}
+
+static void take_request(struct http_call *call, struct http_server *s, h2o_req_t *req)
+{
+    memset(call, 0, offsetof(struct http_call, user));
+    call->user[0] = 0;
+    call->magic = CALL_MAGIC;
+    call->req = req;
+    call->app = s->app;
+    call->body = ior_slice(req->entity.base, req->entity.len);
+    call->body_bytes = req->entity.len;
+    call->begin_us = clock_turn_us();
+    call->method = ior_slice(req->input.method.base, req->input.method.len);
+    call->target = ior_slice(req->path.base, req->path.len);
+    call->is_head = h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
+}
+
+static void dispatch(struct http_call *call)
+{
+    h2o_req_t *req = req_of(call);
+    h2o_iovec_t method = req->input.method;
+    struct ior_slice target = without_host(ior_slice(req->input.path.base, req->input.path.len));
+    uint8_t *scratch = h2o_mem_alloc_pool(&req->pool, target.size_bytes + 1);
+    struct query_param *params = NULL;
+    if (call->head_only || req->query_at != SIZE_MAX) /* h2o has not looked yet, or found one */
+        params = h2o_mem_alloc_pool(&req->pool, sizeof *params * QUERY_PARAMS_MAX);
+    http_dispatch(call, ior_slice(method.base, method.len), target, scratch, params);
+}
+
+bool http_refused_by_head(struct http_server *s, h2o_req_t *req, uint64_t body_bytes)
+{
+    struct http_call probe;
+    take_request(&probe, s, req);
+    probe.head_only = probe.mute = true;
+    probe.body_bytes = body_bytes;
+    dispatch(&probe);
+    return probe.answered;
+}
+
+/* The answer that the gate wants instead of the request's own. */
+static void refuse(struct http_call *call, struct http_conn *conn)
+{
+    h2o_req_t *req = req_of(call);
+    const struct guard_fault *fault = conn->refusal;
+    req->http1_is_persistent = 0;
+    if (fault->err != IOR_OK) {
+        call_reply_error(call, fault->err, fault->reason, NULL);
+        return;
+    }
+    call->head_only = true;
+    call->body_bytes = conn->announced_bytes;
+    dispatch(call);
+    /* It could have been let in by now, but without its body. */
+    if (!call->answered) call_reply_error(call, IOR_E_BUSY, NULL, NULL);
 }
 
 int http_on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     struct iorio_handler *h = (struct iorio_handler *)(void *)self;
     struct http_call *call = h2o_mem_alloc_shared(&req->pool, sizeof *call, on_dispose);
-    memset(call, 0, offsetof(struct http_call, user));
-    call->user[0] = 0;
-    call->magic = CALL_MAGIC;
-    call->req = req;
-    call->app = h->server->app;
-    call->body = ior_slice(req->entity.base, req->entity.len);
+    take_request(call, h->server, req);
     struct http_conn *conn = http_conn_of(call);
-    if (conn != NULL) conn->calls++;
+    conn->calls++;
     metric_add(METRIC_http_requests, 1);
-    struct ior_slice method = ior_slice(req->method.base, req->method.len);
-    struct ior_slice target = ior_slice(req->path.base, req->path.len);
-    call->is_head = ior_slice_eq(method, IOR_SLICE("HEAD"));
-    uint8_t *scratch = h2o_mem_alloc_pool(&req->pool, target.size_bytes + 1);
-    struct query_param *params = NULL;
-    if (req->query_at != SIZE_MAX)
-        params = h2o_mem_alloc_pool(&req->pool, sizeof *params * QUERY_PARAMS_MAX);
-    http_dispatch(call, method, target, scratch, params);
+    if (!h->server->tested) http_selftest_request(h->server, req);
+    if (conn->http2 == NULL) gate_busy(conn, req);
+    if (conn->refusal != NULL) {
+        refuse(call, conn);
+        return 0;
+    }
+    if (conn->http2 != NULL && !http2_head_ok(h->server, req)) {
+        call_reply_error(call, IOR_E_HEADTOOLARGE, NULL, NULL);
+        return 0;
+    }
+    http_count(&http_worker_of(call)->request_count, 1);
+    dispatch(call);
     /* What is answered inside this callback costs h2o no change of its poll set (two
      * system calls less a request): docs/decisions.rst. */
     worker_run_deferred(h->server->workers[worker_current()->id].worker);
@@ -223,6 +295,29 @@ struct ior_slice call_header(const struct http_call *call, const char *name)
     return ior_slice(v.base == NULL ? "" : v.base, v.len);
 }
 
+bool call_header_at(const struct http_call *call, size_t i, struct ior_slice *ret_name,
+                    struct ior_slice *ret_value)
+{
+    const h2o_req_t *req = req_of(call);
+    if (i > req->headers.size) return false;
+    h2o_iovec_t value = i == 0 ? req->authority : req->headers.entries[i - 1].value;
+    *ret_name = IOR_SLICE("host");
+    if (i > 0) {
+        const h2o_iovec_t *name = req->headers.entries[i - 1].name;
+        *ret_name = ior_slice(name->base, name->len);
+    }
+    *ret_value = ior_slice(value.base == NULL ? "" : value.base, value.len);
+    return true;
+}
+
+bool call_header_repeated(const struct http_call *call, const char *name)
+{
+    h2o_req_t *req = req_of(call);
+    ssize_t at = h2o_find_header_by_str(&req->headers, name, strlen(name), -1);
+    if (at >= 0) at = h2o_find_header_by_str(&req->headers, name, strlen(name), at);
+    return at >= 0;
+}
+
 bool call_query(const struct http_call *call, const char *name, struct ior_slice *ret)
 {
     for (size_t i = 0; i < call->query_count; i++) {
@@ -233,16 +328,37 @@ bool call_query(const struct http_call *call, const char *name, struct ior_slice
     return false;
 }
 
-bool call_from_loopback(const struct http_call *call)
+const char *call_certificate_user(const struct http_call *call)
+{
+    return http_conn_of(call)->cert_user;
+}
+
+bool call_header_next(const struct http_call *call, const char *name, ptrdiff_t *at,
+                      struct ior_slice *ret)
+{
+    h2o_req_t *req = req_of(call);
+    *at = h2o_find_header_by_str(&req->headers, name, strlen(name), *at);
+    if (*at < 0) return false;
+    h2o_iovec_t v = req->headers.entries[*at].value;
+    *ret = ior_slice(v.base == NULL ? "" : v.base, v.len);
+    return true;
+}
+
+bool call_peer(const struct http_call *call, struct ior_address *ret)
 {
     h2o_conn_t *c = req_of(call)->conn;
-    struct sockaddr_storage sa = {0};
-    if (c->callbacks->get_peername(c, (struct sockaddr *)(void *)&sa) == 0) return false;
-    if (sa.ss_family == AF_INET)
-        return *(const uint8_t *)&((const struct sockaddr_in *)(const void *)&sa)->sin_addr == 127;
-    const struct in6_addr *a6 = &((const struct sockaddr_in6 *)(const void *)&sa)->sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(a6)) return a6->s6_addr[12] == 127;
-    return sa.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(a6);
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } sa = {.room = {0}};
+    if (c->callbacks->get_peername(c, &sa.any) == 0) return false;
+    if (sa.any.sa_family != AF_INET && sa.any.sa_family != AF_INET6) return false;
+    *ret = (struct ior_address){{[10] = 0xff, [11] = 0xff}};
+    if (sa.any.sa_family == AF_INET) memcpy(ret->bytes + 12, &sa.v4.sin_addr, 4);
+    if (sa.any.sa_family == AF_INET6) memcpy(ret->bytes, &sa.v6.sin6_addr, sizeof ret->bytes);
+    return true;
 }
 
 /* ---- out ---- */
@@ -268,6 +384,10 @@ static const char *status_text(int status)
         return "Method Not Allowed";
     case 406:
         return "Not Acceptable";
+    case 408:
+        return "Request Timeout";
+    case 409:
+        return "Conflict";
     case 410:
         return "Gone";
     case 412:
@@ -278,8 +398,12 @@ static const char *status_text(int status)
         return "Unsupported Media Type";
     case 429:
         return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
     case 503:
         return "Service Unavailable";
+    case 505:
+        return "HTTP Version Not Supported";
     case 507:
         return "Insufficient Storage";
     default:
@@ -290,6 +414,7 @@ static const char *status_text(int status)
 void call_add_header(struct http_call *call, const char *name, struct ior_slice value)
 {
     h2o_req_t *req = req_of(call);
+    if (call->mute) return;
     char *copy = h2o_mem_alloc_pool(&req->pool, value.size_bytes + 1);
     if (value.size_bytes > 0) memcpy(copy, value.data, value.size_bytes);
     copy[value.size_bytes] = 0;
@@ -310,8 +435,10 @@ static void begin(struct http_call *call, int status, const char *type, size_t l
     IOR_CHECK_MAGIC(call, CALL_MAGIC);
     IOR_ASSERT(!call->answered);
     call->answered = true;
+    if (call->mute) return;
     give_ticket_back(http_worker_of(call), call);
     http_wait_leave(call);
+    metric_observe_us(route_histogram(call->route), clock_turn_look_us() - call->begin_us);
     if (status >= 500) metric_add(METRIC_http_errors_5xx, 1);
     if (status >= 400 && status < 500) metric_add(METRIC_http_errors_4xx, 1);
     req->res.status = status;
@@ -325,6 +452,7 @@ static void begin(struct http_call *call, int status, const char *type, size_t l
 static void send_whole(struct http_call *call, const void *data, size_t n)
 {
     static h2o_generator_t generator = {NULL, NULL};
+    if (call->mute) return;
     union {
         const void *in;
         char *out;
@@ -340,6 +468,12 @@ void call_reply_empty(struct http_call *call, int status)
 {
     begin(call, status, NULL, 0);
     send_whole(call, NULL, 0);
+}
+
+void call_reply_static(struct http_call *call, int status, const char *type, struct ior_slice text)
+{
+    begin(call, status, type, text.size_bytes);
+    send_whole(call, text.data, text.size_bytes);
 }
 
 void call_reply_text(struct http_call *call, int status, const char *type, struct ior_slice text)
@@ -434,7 +568,8 @@ void call_reply_error(struct http_call *call, enum ior_err err, const char *reas
     ior_buf_add_char(&out, '}');
     if (status == 401) call_add_header(call, "www-authenticate", IOR_SLICE("jwt"));
     if (status == 429 || (status == 503 && ior_err_retryable(err)))
-        call_add_header(call, "retry-after", IOR_SLICE("1"));
+        call_add_header_u64(call, "retry-after",
+                            call->retry_after_s == 0 ? 1 : call->retry_after_s);
     if (ior_buf_failed(&out)) {
         call_reply_empty(call, status);
     } else {
@@ -462,10 +597,22 @@ static struct stream_gen *gen_of(const struct http_call *call)
     return (struct stream_gen *)(void *)req_of(call)->_generator;
 }
 
+/* A write that was begun outside of h2o's loop and went out at once leaves the socket polled for
+ * writing, when one before it had to wait: h2o looks at its state while that write still counts.
+ * An event that finds no write is an assertion in h2o (evloop, 2.2.5). So where a write has ended
+ * and the next one comes later, h2o is made to look again: what it reads is stopped, which it is
+ * already while a request is worked on. */
+static void look_again(struct http_call *call)
+{
+    struct http_conn *conn = http_conn_of(call);
+    if (conn != NULL && req_of(call)->version < 0x200) h2o_socket_read_stop(conn->sock);
+}
+
 static void on_proceed(h2o_generator_t *self, h2o_req_t *req)
 {
     struct stream_gen *g = (struct stream_gen *)(void *)self;
     (void)req;
+    look_again(g->call);
     ior_buf_done(&g->sending);
     g->call->stream_next(g->call);
 }

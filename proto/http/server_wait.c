@@ -4,6 +4,8 @@
  * Else its function is called once: the time is up, the node stops, or the client is gone.
  * Deadlines lie in a wheel: a tick looks only at those of its 100 ms, and at those of a
  * later round.
+ * Who asked for it is checked when the policy or the revoked tokens of this worker have changed,
+ * or the wall clock has jumped: an eighth of them in each tick, so that no turn gets long.
  * h2o reads nothing while a request is being worked on, so it would not see the client
  * leave. The socket stays in the poll set with a callback that only looks: an end of the
  * connection ends the waiting; the answer that follows finds nobody, or a client that had
@@ -17,7 +19,7 @@
 #include "proto/http/server_private.h"
 #include "rt/clock.h"
 
-enum { SLOT_US = 100000 };
+enum { SLOT_US = 100000, CHECKS_MIN = 64, CHECK_TICKS = 8, CLOCK_JUMP_MS = 500 };
 
 static uint64_t slot_no(uint64_t us)
 {
@@ -28,6 +30,7 @@ void http_waits_init(struct http_waits *ws)
 {
     for (size_t i = 0; i < IOR_LEN(ws->slots); i++)
         ws->slots[i] = (struct call_wait_link){&ws->slots[i], &ws->slots[i]};
+    ws->checks = (struct call_wait_link){&ws->checks, &ws->checks};
     ws->done_slot = slot_no(clock_mono_coarse_us());
 }
 
@@ -80,8 +83,65 @@ static void end_due_in_slot(struct call_wait_link *slot, uint64_t now_us, bool a
     }
 }
 
+/* ---- checks ---- */
+
+static bool something_changed(struct http_worker *hw)
+{
+    struct http_waits *ws = &hw->waits;
+    const struct meta *meta = hw->server->app->node->meta;
+    uint64_t mark = policy_mark(meta_policy(meta));
+    uint64_t revoked = revoked_number(meta_revoked(meta));
+    int64_t clock_ms = (int64_t)clock_wall_coarse_ms() - (int64_t)(clock_mono_coarse_us() / 1000);
+    int64_t jump_ms = clock_ms - ws->clock_ms;
+    if (mark == ws->policy_mark && revoked == ws->revoked_number && jump_ms < CLOCK_JUMP_MS &&
+        jump_ms > -CLOCK_JUMP_MS)
+        return false;
+    ws->policy_mark = mark;
+    ws->revoked_number = revoked;
+    ws->clock_ms = clock_ms;
+    return true;
+}
+
+static void check_some(struct http_worker *hw)
+{
+    struct http_waits *ws = &hw->waits;
+    if (something_changed(hw)) ws->round++;
+    uint64_t left = ws->check_count / CHECK_TICKS + 1;
+    if (left < CHECKS_MIN) left = CHECKS_MIN;
+    for (; left > 0 && ws->checks.next != &ws->checks; left--) {
+        struct http_call *call = IOR_CONTAINER(ws->checks.next, struct http_call, wait.check_link);
+        IOR_CHECK_MAGIC(call, CALL_MAGIC);
+        if (call->wait.checked == ws->round) return; /* so are all behind it */
+        call->wait.checked = ws->round;
+        unlink_from(&call->wait.check_link);
+        link_before(&ws->checks, &call->wait.check_link);
+        call->wait.check(call->wait.state);
+    }
+}
+
+void call_wait_check(struct http_call *call, void (*check)(void *state))
+{
+    struct http_waits *ws = &http_worker_of(call)->waits;
+    IOR_ASSERT(call->wait.end != NULL);
+    if (call->wait.check == NULL) {
+        call->wait.checked = ws->round;
+        link_before(&ws->checks, &call->wait.check_link);
+        ws->check_count++;
+    }
+    call->wait.check = check;
+}
+
+static void leave_checks(struct http_call *call)
+{
+    if (call->wait.check == NULL) return;
+    call->wait.check = NULL;
+    unlink_from(&call->wait.check_link);
+    http_worker_of(call)->waits.check_count--;
+}
+
 void http_waits_tick(struct http_worker *hw)
 {
+    check_some(hw);
     struct http_waits *ws = &hw->waits;
     uint64_t now_us = clock_mono_coarse_us();
     uint64_t now_slot = slot_no(now_us);
@@ -155,6 +215,7 @@ void http_wait_leave(struct http_call *call)
     if (call->wait.end == NULL) return;
     call->wait.end = NULL;
     unlink_from(&call->wait.link);
+    leave_checks(call);
     metric_gauge_add(METRIC_http_waiting, -1);
     struct http_conn *conn = http_conn_of(call);
     if (conn != NULL && conn->waiting == call) conn->waiting = NULL;

@@ -3,7 +3,8 @@
  * goes out whole; a longer range is streamed: next visit when the client has
  * taken the last piece, so a slow reader holds one piece and no more.
  * Failure modes: a read that fails in the middle cuts the connection, so that
- * the client sees that the answer is not whole. */
+ * the client sees that the answer is not whole; so does a token that ended or was revoked, or a
+ * right that was taken away, between two pieces. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -82,10 +83,14 @@ static void free_read_state(void *state)
     read_free(state);
 }
 
-/* The client has taken what was sent: read on. */
+/* The client has taken what was sent: read on, if he may still read. */
 static void stream_get_next(struct http_call *call)
 {
     struct read *r = call->stream_state;
+    if (!call_may_go_on(call)) {
+        call_stream_abort(call);
+        return;
+    }
     call->stream_state = NULL; /* the visit owns it until it comes back */
     read_release(r);
     r->user[USER_TICKET] = call_ticket(call, false);

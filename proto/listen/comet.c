@@ -7,9 +7,12 @@
  * rounds that begin at a random stream: no stream can starve another.
  * The state is on the heap and outlives the call until its read and its watches are home;
  * `call` is NULL from the moment that it is answered or gone.
+ * While it waits it is looked at whenever users, grants or revoked tokens change, and when its
+ * token ends (on_check, on_wait_end): within a second.
  * Failure modes: no memory, or too much waiting in the node for 2 s: 503; a token that has ended,
- * or was revoked, meanwhile: 401; a stream that may no longer be read is left out. The client
- * leaves, the node stops: as if the time were up. Thread: the worker of the connection. */
+ * or was revoked, meanwhile: 401; a stream that may no longer be read is left out, and when none is
+ * left it waits like a silent one. The client leaves, the node stops: as if the time were up.
+ * Thread: the worker of the connection. */
 #include "proto/listen/comet.h"
 
 #include <stdlib.h>
@@ -38,7 +41,8 @@ struct comet_sub {
     uint64_t gap_from, gap_to; /* ids that are missing before it; 0: none */
     uint64_t events;
     bool watching;
-    bool due; /* there may be something to read */
+    bool due;      /* there may be something to read */
+    bool left_out; /* it may not be read any more: for the rest of this request */
 };
 
 struct comet {
@@ -63,6 +67,8 @@ struct comet {
 };
 
 static void go_on(struct comet *c);
+static void on_wait_end(void *state, enum call_wait_end why);
+static void on_check(void *state);
 
 /* ---- the end ---- */
 
@@ -179,11 +185,61 @@ static void reply(struct comet *c)
     let_go(c);
 }
 
+/* ---- what may change while it waits ---- */
+
+/* To the end of its time, or of its token's. */
+static uint64_t wait_left_ms(const struct comet *c)
+{
+    uint64_t now_us = clock_mono_us();
+    uint64_t now_ms = clock_wall_ms();
+    uint64_t left = c->until_us > now_us ? (c->until_us - now_us) / 1000 + 1 : 0;
+    uint64_t expires_s = c->call->expires_s;
+    if (expires_s > now_ms / 1000 + LISTEN_WAIT_S_MAX) return left;
+    uint64_t token_left = expires_s * 1000 > now_ms ? expires_s * 1000 - now_ms + 1 : 1;
+    return token_left < left ? token_left : left;
+}
+
+static void wait_on(struct comet *c)
+{
+    call_wait(c->call, wait_left_ms(c), true, on_wait_end, c);
+    call_wait_check(c->call, on_check);
+}
+
+static void leave_out(struct comet_sub *s)
+{
+    s->left_out = true;
+    s->due = false;
+    if (!s->watching) return;
+    s->watching = false;
+    iorio_watch_cancel(s->watch);
+}
+
+static void on_check(void *state)
+{
+    struct comet *c = state;
+    IOR_CHECK_MAGIC(c, COMET_MAGIC);
+    if (!call_identify(c->call)) {
+        fail(c, IOR_E_NOPERM, NULL);
+        return;
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        struct comet_sub *s = &c->subs[i];
+        if (!s->left_out && !may_get(c->call, &s->want)) leave_out(s);
+    }
+    /* The clock may have jumped. (Not while something that was refused is tried again.) */
+    if (c->caught_up && c->call->wait.end == on_wait_end) wait_on(c);
+}
+
+/* ---- the end of the waiting ---- */
+
 static void on_wait_end(void *state, enum call_wait_end why)
 {
     struct comet *c = state;
     IOR_CHECK_MAGIC(c, COMET_MAGIC);
-    if (why == CALL_WAIT_GONE) {
+    if (why == CALL_WAIT_TIMEOUT && c->caught_up && clock_mono_us() < c->until_us &&
+        call_identify(c->call)) { /* the clocks are not quite of one mind about its token */
+        wait_on(c);
+    } else if (why == CALL_WAIT_GONE) {
         c->call = NULL;
         let_go(c);
     } else if (why == CALL_WAIT_TIMEOUT && !c->caught_up) {
@@ -201,10 +257,9 @@ static void on_busy_end(void *state, enum call_wait_end why)
         on_wait_end(state, why);
         return;
     }
-    uint64_t now_us = clock_mono_us();
-    uint64_t ms = c->until_us > now_us ? (c->until_us - now_us) / 1000 + 1 : 0;
-    if (!c->caught_up) ms = c->app->config->request_timeout;
+    uint64_t ms = c->caught_up ? wait_left_ms(c) : c->app->config->request_timeout;
     call_wait(c->call, ms, c->caught_up, on_wait_end, c);
+    call_wait_check(c->call, on_check);
     go_on(c);
 }
 
@@ -215,6 +270,7 @@ static void try_again(struct comet *c, enum ior_err err)
         fail(c, err, NULL);
     } else {
         call_wait(c->call, BUSY_WAIT_MS, c->caught_up, on_busy_end, c);
+        call_wait_check(c->call, on_check);
     }
 }
 
@@ -302,6 +358,11 @@ static void on_visited(struct read *r)
         return;
     }
     c->busy = 0;
+    if (s->left_out) {
+        read_free(r);
+        go_on(c);
+        return;
+    }
     bool only_looked = s->next == 0 && r->count == 0;
     if (s->next == 0) s->next = want_first(&s->want, r->low, r->high);
     uint64_t had = s->events;
@@ -350,7 +411,7 @@ static struct comet_sub *next_due(struct comet *c)
 {
     while (c->at < c->count) {
         struct comet_sub *s = &c->subs[(c->first + c->at++) % c->count];
-        if (s->due && (has_room(c) || s->next == 0)) return s;
+        if (s->due && !s->left_out && (has_room(c) || s->next == 0)) return s;
     }
     return NULL;
 }
@@ -359,7 +420,8 @@ static void begin_round(struct comet *c)
 {
     c->at = 0;
     c->due_left = 0;
-    for (size_t i = 0; i < c->count; i++) c->due_left += c->subs[i].due ? 1 : 0;
+    for (size_t i = 0; i < c->count; i++)
+        c->due_left += c->subs[i].due && !c->subs[i].left_out ? 1 : 0;
 }
 
 /* ---- waiting ---- */
@@ -373,6 +435,8 @@ static void on_fired(struct watch *w)
     c->under_way--;
     if (c->call == NULL) {
         free_if_home(c);
+    } else if (s->left_out) {
+        return; /* cancelled, or late */
     } else if (w->err != IOR_OK) {
         fail(c, w->err, NULL);
     } else {
@@ -397,20 +461,19 @@ static enum ior_err hang_up(struct comet *c, struct comet_sub *s)
 
 static void wait_for_events(struct comet *c)
 {
-    uint64_t now_us = clock_mono_us();
-    if (now_us >= c->until_us) {
+    if (clock_mono_us() >= c->until_us) {
         reply(c);
         return;
     }
     for (size_t i = 0; i < c->count; i++) {
-        if (c->subs[i].watching) continue;
+        if (c->subs[i].watching || c->subs[i].left_out) continue;
         enum ior_err err = hang_up(c, &c->subs[i]);
         if (err == IOR_OK) continue;
         try_again(c, err);
         return;
     }
     c->busy = 0;
-    call_wait(c->call, (c->until_us - now_us) / 1000 + 1, true, on_wait_end, c);
+    wait_on(c);
 }
 
 /* Nothing of ours is on the stack: read what is due, answer, or wait. */
@@ -542,5 +605,6 @@ void comet_open(struct http_call *call)
     c->first = c->count > 1 ? (size_t)(rand_u64() % c->count) : 0;
     begin_round(c);
     call_wait(call, call->app->config->request_timeout, false, on_wait_end, c);
+    call_wait_check(call, on_check);
     go_on(c);
 }

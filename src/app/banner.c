@@ -4,16 +4,34 @@
 
 #include "app/app.h"
 
-void banner_print(const struct config *c, const char *config_file, const char *where,
-                  bool password_is_shipped)
+/* Where a client on this machine finds it. */
+static void make_url(const char *http, const char *https, char *out, size_t room)
+{
+    const char *where = http != NULL ? http : https;
+    const char *scheme = http != NULL ? "http" : "https";
+    const char *port = strrchr(where, ':');
+    if (strncmp(where, "127.", 4) == 0) {
+        snprintf(out, room, "%s://%s", scheme, where);
+    } else {
+        snprintf(out, room, "%s://127.0.0.1%s", scheme, port == NULL ? "" : port);
+    }
+}
+
+static bool on_loopback(const char *where)
+{
+    return where == NULL || strncmp(where, "127.", 4) == 0;
+}
+
+void banner_print(const struct config *c, const char *config_file, const char *http,
+                  const char *https, bool password_is_shipped)
 {
     const char *file = config_file[0] != 0 ? config_file : "iorio.conf";
-    const char *port = strrchr(where, ':');
+    const char *curl = http != NULL ? "curl -sS" : "curl -sSk";
     char url[160];
-    snprintf(url, sizeof url, "http://127.0.0.1%s", port == NULL ? "" : port);
-    if (strncmp(where, "127.", 4) == 0) snprintf(url, sizeof url, "http://%s", where);
+    make_url(http, https, url, sizeof url);
     printf("Iorio DB " IORIO_VERSION " is ready: node %s\n", c->nodename);
-    printf("  listens on   %s\n", where);
+    if (http != NULL) printf("  listens on   %s\n", http);
+    if (https != NULL) printf("  TLS on       %s\n", https);
     printf("  data         %s\n", c->paths_data);
     printf("  config       %s\n", config_file[0] != 0 ? config_file : "(built-in defaults)");
     const char *password = "YOUR-PASSWORD";
@@ -25,14 +43,14 @@ void banner_print(const struct config *c, const char *config_file, const char *w
                "               (or IORIO_AUTH_ADMIN_PASSWORD) and start again.\n",
                c->http_bind[0] == 0 ? ", so the node listens on loopback only" : "", file);
     }
-    if (strncmp(where, "127.", 4) != 0)
+    if (!on_loopback(http))
         printf("               Other machines can reach it, without encryption;\n"
                "               http.bind = 127.0.0.1 keeps it on this one.\n");
-    printf("  try          curl -sS --json '{\"msg\":\"hello\"}' %s/streams/public/hello -H "
+    printf("  try          %s --json '{\"msg\":\"hello\"}' %s/streams/public/hello -H "
            "\"X-Session: "
-           "$(curl -sS --json '{\"username\":\"%s\",\"password\":\"%s\"}' %s/sessions | "
+           "$(%s --json '{\"username\":\"%s\",\"password\":\"%s\"}' %s/sessions | "
            "sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\"\n",
-           url, c->auth_admin_username, password, url);
+           curl, url, curl, c->auth_admin_username, password, url);
     printf("  stop         Ctrl-C\n");
     fflush(stdout);
 }

@@ -15,7 +15,7 @@
 #include "app/app.h"
 #include "base/log.h"
 
-enum { START_WAIT_MS = 600000, STOP_WAIT_MS = 15000, PING_MS = 5000 };
+enum { START_WAIT_MS = 600000, STOP_WAIT_MS = 15000, PING_MS = 5000, ANSWER_BYTES = 8192 };
 
 static enum exit_code not_running(void)
 {
@@ -27,13 +27,7 @@ static enum exit_code not_running(void)
 
 static int open_log(const struct config *c, char *path, size_t room)
 {
-    char dir[CONFIG_TEXT_MAX + 16];
-    snprintf(path, room, "%s", c->log_file);
-    if (c->log_file[0] == 0) {
-        snprintf(dir, sizeof dir, "%s/log", c->release_dir);
-        mkdir(dir, 0755);
-        snprintf(path, room, "%s/iorio.log", dir);
-    }
+    logfile_path(c, false, path, room);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     if (fd < 0) fprintf(stderr, "iorio: cannot open the log %s: %s\n", path, strerror(errno));
     return fd;
@@ -63,6 +57,23 @@ static void read_answer(int fd, char *out, size_t room)
     out[n] = 0;
 }
 
+/* For a node that said nothing: a letter, as it would have sent, and how it ended. */
+static void describe_end(int status, char *out, size_t room)
+{
+    if (WIFSIGNALED(status)) {
+        snprintf(out, room, "Eit was ended by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    } else {
+        snprintf(out, room, "Eit ended with exit code %d", WEXITSTATUS(status));
+    }
+}
+
+static off_t size_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 ? st.st_size : 0;
+}
+
 enum exit_code control_start(const struct config *c, const char *config_file)
 {
     if (datadir_is_locked(c->paths_data)) {
@@ -72,6 +83,7 @@ enum exit_code control_start(const struct config *c, const char *config_file)
     char log_path[CONFIG_TEXT_MAX + 32];
     int log_fd = open_log(c, log_path, sizeof log_path);
     if (log_fd < 0) return EXIT_NO_RIGHTS;
+    off_t log_bytes = size_of(log_fd);
     fflush(stdout); /* or the child would print it again */
     int ready[2];
     if (pipe2(ready, O_CLOEXEC) != 0) return EXIT_DISK_ERROR;
@@ -82,7 +94,7 @@ enum exit_code control_start(const struct config *c, const char *config_file)
         be_daemon(c, config_file, log_fd, ready[1]);
     }
     close(ready[1]);
-    char answer[640] = "";
+    char answer[ANSWER_BYTES] = "";
     read_answer(ready[0], answer, sizeof answer);
     close(ready[0]);
     if (answer[0] == 'R') {
@@ -92,8 +104,10 @@ enum exit_code control_start(const struct config *c, const char *config_file)
     }
     int status = 0;
     waitpid(pid, &status, 0);
-    fprintf(stderr, "iorio: the node did not start: %s (log: %s)\n",
-            answer[0] == 'E' ? answer + 1 : "it ended without a reason", log_path);
+    if (answer[0] != 'E') describe_end(status, answer, sizeof answer);
+    fprintf(stderr, "iorio: the node did not start: %s", answer + 1);
+    if (size_of(log_fd) > log_bytes) fprintf(stderr, " (log: %s)", log_path);
+    fputc('\n', stderr);
     return WIFEXITED(status) ? (enum exit_code)WEXITSTATUS(status) : EXIT_NOT_RUNNING;
 }
 
@@ -102,7 +116,7 @@ enum exit_code control_start(const struct config *c, const char *config_file)
 enum exit_code control_stop(const struct config *c)
 {
     long pid;
-    char where[128];
+    char where[160];
     if (!datadir_read_run(c->paths_data, &pid, where, sizeof where)) return not_running();
     if (kill((pid_t)pid, SIGTERM) != 0) {
         fprintf(stderr, "iorio: cannot stop process %ld: %s\n", pid, strerror(errno));
@@ -151,18 +165,31 @@ static int connect_to(char *where)
     return fd;
 }
 
+static void where_configured(const struct config *c, char *out, size_t room)
+{
+    const char *bind = c->http_enabled ? c->http_bind : c->https_bind;
+    snprintf(out, room, "%s%.100s:%lld", c->http_enabled ? "" : "https://",
+             bind[0] != 0 ? bind : "127.0.0.1",
+             (long long)(c->http_enabled ? c->http_port : c->https_port));
+}
+
 enum exit_code control_ping(const struct config *c)
 {
     static const char request[] =
         "GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     long pid;
-    char where[128];
+    char where[160];
     char answer[1024];
     if (!datadir_read_run(c->paths_data, &pid, where, sizeof where)) return not_running();
-    int fd = connect_to(where);
+    if (where[0] == 0) /* there was no room for node.run */
+        where_configured(c, where, sizeof where);
+    bool tls = strncmp(where, "https://", 8) == 0;
+    int fd = connect_to(where + (tls ? 8 : 0));
     if (fd < 0) return not_running();
     size_t n = 0;
-    if (write(fd, request, sizeof request - 1) == (ssize_t)sizeof request - 1) {
+    if (tls) {
+        n = ping_tls(fd, request, sizeof request - 1, answer, sizeof answer - 1);
+    } else if (write(fd, request, sizeof request - 1) == (ssize_t)sizeof request - 1) {
         ssize_t got;
         while (n < sizeof answer - 1 && (got = read(fd, answer + n, sizeof answer - 1 - n)) > 0)
             n += (size_t)got;

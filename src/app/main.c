@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "auth/password_process.h"
 #include "base/assert.h"
+#include "proto/http/extension.h"
+#include "proto/http/server.h"
 
 static const char usage_text[] =
     "usage: iorio VERB [--conf FILE]\n"
@@ -159,6 +162,26 @@ static enum exit_code verify(const struct args *a, const struct config *c)
     return verify_verb(&o);
 }
 
+static void tell_warning(void *ctx, const char *key, const char *text)
+{
+    (void)ctx;
+    fprintf(stderr, "iorio: warning: %s: %s\n", key, text);
+}
+
+static enum exit_code chkconfig(const struct config *c)
+{
+    void *extensions[EXTENSION_COUNT];
+    struct ior_why why = {""};
+    if (http_check_tls(c, &why) != IOR_OK || extensions_load(c, extensions, &why) != IOR_OK) {
+        fprintf(stderr, "iorio: %s\n", why.text);
+        return EXIT_BAD_CONFIG;
+    }
+    extensions_free(extensions);
+    confcheck_warn(c, tell_warning, NULL);
+    printf("config is OK\n");
+    return EXIT_OK;
+}
+
 static enum exit_code run_verb(const struct args *a, const struct config *c, const char *file)
 {
     if (strcmp(a->verb, "verify") == 0) return verify(a, c);
@@ -168,8 +191,7 @@ static enum exit_code run_verb(const struct args *a, const struct config *c, con
     if (strcmp(a->verb, "restart") == 0) return restart(c, file);
     if (strcmp(a->verb, "ping") == 0) return control_ping(c);
     IOR_ASSERT(strcmp(a->verb, "chkconfig") == 0);
-    printf("config is OK\n");
-    return EXIT_OK;
+    return chkconfig(c);
 }
 
 static bool known_verb(const char *verb)
@@ -187,6 +209,7 @@ int main(int argc, char **argv)
     static struct config config;
     struct args a = {0};
     char file[PATH_MAX] = "";
+    if (argc == 2 && strcmp(argv[1], PASSWORD_PROCESS_VERB) == 0) return password_process_main();
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
                       strcmp(argv[1], "help") == 0)) {
         fputs(usage_text, stdout);

@@ -4,22 +4,26 @@
  * Stop: no new connections; requests in flight get their answers (2.5 s at most);
  * the journal writes what it has taken and a MARK; then the threads end. */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app/app.h"
+#include "app/doors.h"
+#include "app/reload.h"
+#include "auth/login.h"
 #include "auth/password.h"
+#include "auth/password_process.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "core/checkpoint_thread.h"
 #include "core/node.h"
+#include "core/report.h"
 #include "core/sweep.h"
+#include "proto/http/request_log.h"
 #include "proto/http/server.h"
 #include "rt/clock.h"
 #include "rt/job.h"
@@ -28,7 +32,7 @@
 
 /* A load has up to STRAND_QUEUE_MAX messages that wait, and a turn takes 8 of them at least. */
 enum { DISK_ANSWER_TURNS = 512 };
-enum { DRAIN_MS = 2500, CUT_MS = 300, STEP_MS = 5 };
+enum { DRAIN_MS = 2500, CUT_MS = 300, STEP_MS = 5, REASON_BYTES = 4096 };
 
 struct run {
     const struct run_options *options;
@@ -45,12 +49,12 @@ struct run {
     pthread_t *threads;
     unsigned threads_running;
     struct node *node;
+    struct report *report; /* its metrics as events */
     struct journal_thread *journal_thread;
     struct checkpoint_thread *checkpoint_thread;
     struct http_app app;
     struct http_server *http;
-    bool password_is_shipped;
-    char where[128];
+    struct doors doors;
 };
 
 /* ---- a call on a worker, waited for ---- */
@@ -110,6 +114,11 @@ static void do_nothing(struct run *r, struct errand *e)
 {
     (void)r;
     errand_finish(e);
+}
+
+static void barrier(void *ctx)
+{
+    each_worker(ctx, do_nothing);
 }
 
 /* ---- the stages ---- */
@@ -216,6 +225,8 @@ static enum ior_err node_start(struct run *r)
         .small_bytes_max = c->chunk_min_bytes,
         .stream_idle_ms = STREAM_IDLE_MS,
         .eviction_interval_ms = c->eviction_interval,
+        .bucket_streams_max = (uint64_t)c->limits_bucket_streams,
+        .bucket_bytes_max = c->limits_bucket_bytes,
         .open_kv = open_kv,
         .open_kv_ctx = r,
         .disk_jobs = r->disk_jobs,
@@ -225,13 +236,17 @@ static enum ior_err node_start(struct run *r)
     struct journal_replay_report report;
     uint64_t start_us = clock_mono_us();
     enum ior_err err = node_open(&p, &r->node, &report, r->why);
-    if (err == IOR_OK) report_recovery(&report, clock_mono_us() - start_us);
-    return err;
+    if (err != IOR_OK) return err;
+    report_recovery(&report, clock_mono_us() - start_us);
+    if (report_new(r->node, &r->report) == IOR_OK) return IOR_OK;
+    node_close(r->node);
+    return ior_why_set(r->why, IOR_E_NOMEM, "out of memory");
 }
 
 static void node_stop(struct run *r)
 {
     struct ior_why why = {""};
+    report_free(r->report);
     enum ior_err err = node_mark_clean(r->node, &why);
     if (err != IOR_OK)
         LOG_WARNING("catalog", "no mark of a clean stop", "err=%s: the next start walks it",
@@ -239,44 +254,26 @@ static void node_stop(struct run *r)
     node_close(r->node);
 }
 
-/* The configured secret, or the one in the data directory, made at first start. */
 static enum ior_err key_start(struct run *r)
 {
-    const struct config *c = r->config;
-    char secret[1024];
-    size_t n = strlen(c->auth_secret);
-    memcpy(secret, c->auth_secret, n);
-    if (n == 0) {
-        enum ior_err err = disk_read_file(r->disk, "secret", secret, sizeof secret, &n);
-        if (err == IOR_E_NOTFOUND) {
-            token_secret_make(secret);
-            n = 64;
-            err = disk_replace_file(r->disk, "secret", secret, n);
-        }
-        if (err != IOR_OK)
-            return ior_why_set(r->why, err, "cannot read or make the file `secret`: %s",
-                               ior_err_reason(err));
-    }
-    enum ior_err err = token_key_init(&r->app.key, c->auth_algorithm, ior_slice(secret, n), r->why);
-    explicit_bzero(secret, sizeof secret);
-    if (err == IOR_OK && n < 32)
-        LOG_WARNING("auth", "short secret", "auth.secret has %zu bytes; 32 or more are better", n);
-    return err;
+    return secret_load(r->config, r->disk, &r->app.key, r->why);
 }
 
 static enum ior_err crypto_start(struct run *r)
 {
     enum ior_err err = password_init();
-    if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 19, &r->app.crypto);
+    if (err == IOR_OK) err = job_queue_new("crypto", 1, CRYPTO_QUEUE_MAX, 0, &r->app.crypto);
+    if (err == IOR_OK) err = login_desk_new(r->app.crypto, 1, &r->app.logins);
     if (err != IOR_OK) return ior_why_set(r->why, err, "cannot start the crypto thread");
     return IOR_OK;
 }
 
 static void crypto_stop(struct run *r)
 {
+    login_desk_stop(r->app.logins);
     job_queue_stop(r->app.crypto);
-    /* Its last answers are on their way to the workers. */
-    each_worker(r, do_nothing);
+    /* Their last answers are on their way to the workers, and there to another turn. */
+    for (int i = 0; i < 2; i++) each_worker(r, do_nothing);
 }
 
 static enum ior_err http_start(struct run *r)
@@ -284,12 +281,19 @@ static enum ior_err http_start(struct run *r)
     r->app.config = r->config;
     r->app.node = r->node;
     r->app.worker_count = r->worker_count;
-    return http_server_new(&r->app, r->loops, r->worker_ptrs, &r->http, r->why);
+    if (!r->config->http_enabled && !r->config->https_enabled)
+        return ior_why_set(
+            r->why, IOR_E_INVAL,
+            "http.enabled and https.enabled are both no: nobody could reach the node");
+    enum ior_err err = http_server_new(&r->app, r->loops, r->worker_ptrs, &r->http, r->why);
+    r->doors = (struct doors){.app = &r->app, .http = r->http};
+    return err;
 }
 
 static void http_stop(struct run *r)
 {
     http_server_free(r->http);
+    login_desk_free(r->app.logins);
     job_queue_free(r->app.crypto);
 }
 
@@ -300,7 +304,10 @@ static void kick(void *ctx)
 
 static void tick(void *ctx)
 {
-    node_tick(ctx);
+    struct run *r = ctx;
+    node_tick(r->node);
+    doors_tick(&r->doors);
+    report_tick(r->report, r->app.config);
 }
 
 static void *worker_main(void *arg)
@@ -324,7 +331,7 @@ static enum ior_err threads_start(struct run *r)
 {
     for (unsigned i = 0; i < r->worker_count; i++) {
         worker_on_turn_end(&r->workers[i], kick, r->node->journal);
-        if (i == 0) worker_on_tick(&r->workers[i], tick, r->node);
+        if (i == 0) worker_on_tick(&r->workers[i], tick, r);
         if (pthread_create(&r->threads[i], NULL, worker_main, r->loops[i]) != 0) {
             threads_stop(r);
             return ior_why_set(r->why, IOR_E_NOMEM, "cannot start a worker thread");
@@ -383,6 +390,31 @@ static enum ior_err surveys_start(struct run *r)
     return IOR_OK;
 }
 
+static enum ior_err own_events_start(struct run *r)
+{
+    (void)r; /* tick() makes them */
+    return IOR_OK;
+}
+
+static void stop_own_events(struct run *r, struct errand *e)
+{
+    report_stop(r->report);
+    request_log_tick(r->app.request_log);
+    errand_finish(e);
+}
+
+/* The node's own events, and the lines of the last requests. */
+static void own_events_stop(struct run *r)
+{
+    each_worker(r, stop_own_events);
+    request_log_stop(r->app.request_log);
+    for (int i = 0; i < 5000 && !report_rests(r->report); i++) {
+        each_worker(r, do_nothing);
+        usleep(1000);
+    }
+    each_worker(r, do_nothing);
+}
+
 /* Sweeps and previews end at their next step. */
 static void surveys_stop(struct run *r)
 {
@@ -423,7 +455,7 @@ static enum ior_err bootstrap_facts(struct run *r, struct meta_change *change)
         .admin_username = c->auth_admin_username,
         .admin_password = c->auth_admin_password,
         .admin_password_is_shipped = config_is_default(c, "auth.admin.password"),
-        .shipped_password = "secret",
+        .shipped_password = SHIPPED_PASSWORD,
         .anon_username = c->auth_anon_username,
         .anon_password = c->auth_anon_password,
     };
@@ -450,7 +482,9 @@ static enum ior_err check_users(struct run *r)
                            admin == NULL ? r->config->auth_admin_username
                                          : r->config->auth_anon_username,
                            admin == NULL ? "auth.admin.username" : "auth.anon.username");
-    r->password_is_shipped = password_verify(admin->password, ior_slice_str("secret"));
+    r->doors.password_is_shipped =
+        password_verify(admin->password, ior_slice_str(SHIPPED_PASSWORD));
+    r->doors.credential = admin->credential;
     const char *configured = r->config->auth_admin_password;
     if (!config_is_default(r->config, "auth.admin.password") &&
         !password_verify(admin->password, ior_slice_str(configured)))
@@ -476,6 +510,23 @@ static enum ior_err users_start(struct run *r)
     return err == IOR_OK ? check_users(r) : err;
 }
 
+/* ---- passwords of others ---- */
+
+/* Behind the first users: what a start has to check it checks itself, and a node that nobody
+ * logs in to is one process. */
+static enum ior_err passwords_start(struct run *r)
+{
+    (void)r;
+    password_process_start("/proc/self/exe");
+    return IOR_OK;
+}
+
+static void passwords_stop(struct run *r)
+{
+    (void)r;
+    password_process_stop();
+}
+
 /* ---- the door ---- */
 
 static void open_door(struct run *r, struct errand *e)
@@ -484,31 +535,13 @@ static void open_door(struct run *r, struct errand *e)
     errand_finish(e);
 }
 
-static enum ior_err listen_any(struct run *r, uint16_t port)
-{
-    enum ior_err err = http_server_listen(r->http, "::", port, r->where, r->why);
-    if (err == IOR_E_INVAL) /* a machine without IPv6 */
-        err = http_server_listen(r->http, "0.0.0.0", port, r->where, r->why);
-    return err;
-}
-
 static enum ior_err door_start(struct run *r)
 {
-    const struct config *c = r->config;
-    uint16_t port = (uint16_t)c->http_port;
-    enum ior_err err;
-    if (c->http_bind[0] != 0) {
-        err = http_server_listen(r->http, c->http_bind, port, r->where, r->why);
-    } else if (r->password_is_shipped) {
-        err = http_server_listen(r->http, "127.0.0.1", port, r->where, r->why);
-    } else {
-        err = listen_any(r, port);
-    }
+    enum ior_err err = doors_listen(&r->doors, r->why);
     if (err != IOR_OK) return err;
     each_worker(r, open_door);
-    atomic_store(&r->app.ready, true);
-    datadir_write_run(c->paths_data, r->where);
-    LOG_INFO("http", "listening", "where=%s workers=%u", r->where, r->worker_count);
+    doors_say(&r->doors);
+    atomic_store(&r->app.ready, true); /* from now on doors_tick() */
     return IOR_OK;
 }
 
@@ -562,6 +595,8 @@ static const struct stage stages[] = {
     {"surveys", surveys_start, surveys_stop},
     {"crypto", crypto_start, crypto_stop},
     {"users", users_start, NULL},
+    {"own events", own_events_start, own_events_stop},
+    {"passwords", passwords_start, passwords_stop},
     {"door", door_start, door_stop},
 };
 enum { STAGE_COUNT = sizeof stages / sizeof stages[0] };
@@ -583,46 +618,6 @@ static void stop_all(struct run *r, int started)
     }
 }
 
-/* ---- signals ---- */
-
-static void block_signals(sigset_t *set)
-{
-    signal(SIGPIPE, SIG_IGN);
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    struct sigaction hup;
-    sigaction(SIGHUP, NULL, &hup);
-    if (hup.sa_handler != SIG_IGN) sigaddset(set, SIGHUP); /* nohup keeps its word */
-    pthread_sigmask(SIG_BLOCK, set, NULL);
-}
-
-static void wait_for_stop(const sigset_t *set, bool foreground)
-{
-    for (;;) {
-        int got = 0;
-        if (sigwait(set, &got) != 0) continue;
-        /* A terminal that goes away ends a console; a daemon goes on. */
-        if (got == SIGHUP && !foreground) continue;
-        LOG_INFO("app", "stopping", "signal=%s", strsignal(got));
-        return;
-    }
-}
-
-/* log.file of a console; `iorio start` has put standard error into the log already. */
-static bool log_to_file(const struct config *c)
-{
-    if (c->log_file[0] == 0) return true;
-    int fd = open(c->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-    if (fd < 0) {
-        fprintf(stderr, "iorio: cannot open the log %s (key log.file): %s\n", c->log_file,
-                strerror(errno));
-        return false;
-    }
-    log_set_fd(fd);
-    return true;
-}
-
 /* To `iorio start`, which waits at the other end: a letter and a text. */
 static void tell(int fd, const char *letter, const char *text)
 {
@@ -633,27 +628,46 @@ static void tell(int fd, const char *letter, const char *text)
     close(fd);
 }
 
+static void tell_warning(void *ctx, const char *key, const char *text)
+{
+    (void)ctx;
+    LOG_WARNING("config", "suspicious", "key=%s: %s", key, text);
+}
+
 enum exit_code run_node(const struct run_options *o)
 {
     struct ior_why why = {""};
     struct run r = {.options = o, .config = o->config, .why = &why, .lock = {-1, -1}};
-    sigset_t signals;
-    block_signals(&signals);
+    struct reload_signals signals;
+    reload_block_signals(&signals);
     log_set_level(o->config->log_level);
-    if (o->foreground && !log_to_file(o->config)) return EXIT_NO_RIGHTS;
+    if (o->foreground && logfile_open(o->config, true, &why) != IOR_OK) {
+        fprintf(stderr, "iorio: %s\n", why.text);
+        return EXIT_NO_RIGHTS;
+    }
+    confcheck_warn(o->config, tell_warning, NULL);
     enum ior_err err = IOR_OK;
+    damage_begin(o->config->paths_data, o->notify_fd);
     int started = start_all(&r, &err);
+    damage_started();
     if (err != IOR_OK) {
-        const char *reason = why.text[0] != 0 ? why.text : ior_err_reason(err);
+        char reason[REASON_BYTES];
+        startcheck_advise(o->config->paths_data, err, &why, reason, sizeof reason);
         fprintf(stderr, "iorio: cannot start: %s\n", reason);
         tell(o->notify_fd, "E", reason);
         stop_all(&r, started);
         return exit_code_of(err);
     }
-    if (o->foreground) banner_print(o->config, o->config_file, r.where, r.password_is_shipped);
-    tell(o->notify_fd, "R", r.where);
-    wait_for_stop(&signals, o->foreground);
+    const char *http = http_server_where(r.http, HTTP_DOOR_PLAIN);
+    const char *https = http_server_where(r.http, HTTP_DOOR_TLS);
+    if (o->foreground)
+        banner_print(o->config, o->config_file, http, https, r.doors.password_is_shipped);
+    tell(o->notify_fd, "R", http != NULL ? http : https);
+    struct reload reload = {
+        .options = o, .app = &r.app, .http = r.http, .barrier = barrier, .barrier_ctx = &r};
+    reload_wait(&signals, &reload);
     stop_all(&r, started);
+    reload_done(&reload);
     LOG_INFO("app", "stopped", "node=%s", o->config->nodename);
     return EXIT_OK;
 }

@@ -7,6 +7,7 @@
  * Thread: the main one; no other runs. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "app/app.h"
@@ -16,6 +17,7 @@
 
 struct output {
     bool json;
+    bool catalog_damaged;
     bool terminal;
     unsigned percent;
 };
@@ -27,7 +29,7 @@ static void clear_progress(const struct output *o)
 
 static const char *level_of(const struct verify_finding *f)
 {
-    return f->level == VERIFY_ERROR ? "error" : "note";
+    return f->level == VERIFY_ERROR ? "error" : f->level == VERIFY_LOST ? "lost" : "note";
 }
 
 static void print_json(const struct verify_finding *f)
@@ -47,8 +49,9 @@ static void print_json(const struct verify_finding *f)
 
 static void on_finding(void *ctx, const struct verify_finding *f)
 {
-    const struct output *o = ctx;
+    struct output *o = ctx;
     clear_progress(o);
+    if (f->level == VERIFY_ERROR && strcmp(f->file, KV_LMDB_FILE) == 0) o->catalog_damaged = true;
     if (o->json) {
         print_json(f);
     } else if (f->offset_bytes == VERIFY_NO_OFFSET) {
@@ -78,11 +81,26 @@ static void print_summary(const struct output *o, const struct verify_counts *c)
                c->notes);
         return;
     }
-    printf("streams %" PRIu64 ", events %" PRIu64 " (%" PRIu64 " bytes), chunks %" PRIu64
-           ", journal segments %" PRIu64 " (%" PRIu64 " records), errors %" PRIu64
-           ", notes %" PRIu64 "\n",
+    printf("in the catalog: streams %" PRIu64 ", events %" PRIu64 " (%" PRIu64
+           " bytes), chunks %" PRIu64 "; in the journal: segments %" PRIu64 ", records %" PRIu64
+           "; errors %" PRIu64 ", notes %" PRIu64 "\n",
            c->streams, c->events, c->bytes, c->chunks, c->segments, c->records, c->errors,
            c->notes);
+}
+
+/* What a rebuild did; the lines behind it are about the directory as it is now. */
+static void print_rebuilt(const struct output *o, const char *old, uint64_t losses)
+{
+    clear_progress(o);
+    if (o->json) {
+        printf("{\"made\":\"" KV_LMDB_FILE "\",\"old\":%s%s%s,\"losses\":%" PRIu64 "}\n",
+               old[0] != 0 ? "\"" : "", old[0] != 0 ? old : "null", old[0] != 0 ? "\"" : "",
+               losses);
+        return;
+    }
+    printf("a new " KV_LMDB_FILE " was made; %s%s; losses %" PRIu64 "%s. The directory is now:\n",
+           old[0] != 0 ? "the old one is " : "there was no old one", old, losses,
+           losses > 0 ? " (told above)" : "");
 }
 
 static enum exit_code look(const struct verify_options *o, struct output *out, struct disk *disk)
@@ -95,7 +113,9 @@ static enum exit_code look(const struct verify_options *o, struct output *out, s
                                     .on_progress = on_progress,
                                     .ctx = out};
     enum ior_err err = IOR_OK;
-    if (o->rebuild) err = verify_rebuild(&p, &counts, &why);
+    char old[VERIFY_OLD_BYTES];
+    if (o->rebuild) err = verify_rebuild(&p, &counts, old, &why);
+    if (err == IOR_OK && o->rebuild) print_rebuilt(out, old, counts.losses);
     if (err == IOR_OK) err = verify_run(&p, &counts, &why);
     if (err == IOR_OK) print_summary(out, &counts);
     if (fflush(stdout) != 0 && err == IOR_OK)
@@ -109,6 +129,12 @@ static enum exit_code look(const struct verify_options *o, struct output *out, s
         fprintf(stderr, "iorio: %s\n", why.text[0] != 0 ? why.text : ior_err_reason(err));
         return exit_code_of(err);
     }
+    if (out->catalog_damaged)
+        fprintf(
+            stderr,
+            "iorio: take a copy of the directory, then a new catalog can be made by: iorio verify "
+            "--rebuild-catalog %s\n",
+            o->dir);
     return counts.errors == 0 ? EXIT_OK : EXIT_DAMAGED;
 }
 

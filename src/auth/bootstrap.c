@@ -10,7 +10,7 @@
 #include "auth/password.h"
 #include "auth/policy.h"
 #include "auth/username.h"
-#include "base/assert.h"
+#include "rt/clock.h"
 
 #define GROUP_ALL "g-authenticated"
 #define GROUP_ADMIN "g-admin"
@@ -106,27 +106,12 @@ static enum ior_err first_start(struct run *r, const struct bootstrap *b)
 static enum ior_err change_password(struct run *r, const struct policy_user *u,
                                     const char *password)
 {
-    size_t count = policy_user_groups(u);
-    struct ior_buf groups;
-    ior_buf_init(&groups);
-    for (size_t i = 0; i < count; i++) {
-        struct ior_slice name = policy_user_group(u, i);
-        ior_buf_add(&groups, &name, sizeof name);
-    }
     char hash[PASSWORD_HASH_BYTES];
     enum ior_err err = password_hash(ior_slice_str(password), hash);
-    if (err == IOR_OK && ior_buf_failed(&groups)) err = IOR_E_NOMEM;
-    if (err == IOR_OK) {
-        /* The key with his name as it is stored: the configured one may differ in case. */
-        const struct fact_key k = {.kind = FACT_USER, .name = ior_slice_str(u->name)};
-        bool there = is_there(r, &k);
-        IOR_ASSERT(there || ior_buf_failed(&r->key));
-        err = give(r, fact_user_write(&r->value, hash, u->credential + 1,
-                                      (const struct ior_slice *)(const void *)groups.data, count,
-                                      policy_user_extra(u)));
-    }
-    ior_buf_done(&groups);
-    return err;
+    if (err != IOR_OK) return err;
+    ior_buf_clear(&r->key);
+    ior_buf_clear(&r->value);
+    return give(r, policy_user_renew(u, hash, clock_wall_ms() / 1000, &r->key, &r->value));
 }
 
 /* A password changed by its owner is never touched: only the shipped one is replaced. */

@@ -189,6 +189,10 @@ static enum ior_err read_user(const struct fact *f, const json_t *json, struct f
     v->password = json_string_value(json_object_get(json, "password"));
     if (v->password == NULL || !password_hash_ok(v->password))
         return fact_corrupt(why, f->key, "\"password\" is not the text of an argon2id hash");
+    const json_t *since = json_object_get(json, "since");
+    if (since != NULL && (!json_is_integer(since) || json_integer_value(since) < 0))
+        return fact_corrupt(why, f->key, "\"since\" is not a whole number from 0 on");
+    v->since_s = (uint64_t)json_integer_value(since);
     enum ior_err err = read_credential(f, json, v, why);
     return err == IOR_OK ? read_groups(f, json, v, why) : err;
 }
@@ -362,6 +366,12 @@ enum ior_err fact_grant_write(struct ior_buf *out, uint8_t perms, struct ior_sli
     enum ior_err err = make_list(names, count, &list);
     if (err != IOR_OK) return err;
     return write_json(out, json_pack("{s:o}", "perms", list), extra);
+}
+
+enum ior_err fact_extra_since(struct ior_buf *out, struct ior_slice extra, uint64_t since_s)
+{
+    if (since_s > INT64_MAX) return IOR_E_INVAL;
+    return write_json(out, json_pack("{s:I}", "since", (json_int_t)since_s), extra);
 }
 
 enum ior_err fact_deleted_write(struct ior_buf *out, uint64_t credential)

@@ -32,6 +32,8 @@ struct fact_value {
     void *json;           /* owns what the others point to */
     const char *password; /* of a user */
     uint64_t credential;  /* of a user, or of those that were deleted */
+    uint64_t since_s;     /* of a user; 0: it is not there. It is among the extra parts, so
+                             whoever writes the fact anew leaves it as it was */
     const void *groups;   /* of a user or a group */
     size_t groups_count;
     uint8_t perms; /* of a grant */
@@ -55,4 +57,7 @@ IOR_MUST_CHECK enum ior_err fact_group_write(struct ior_buf *out, const struct i
                                              size_t groups_count, struct ior_slice extra);
 IOR_MUST_CHECK enum ior_err fact_grant_write(struct ior_buf *out, uint8_t perms,
                                              struct ior_slice extra);
+/* extra with `since`, for a user. NOMEM, INVAL. */
+IOR_MUST_CHECK enum ior_err fact_extra_since(struct ior_buf *out, struct ior_slice extra,
+                                             uint64_t since_s);
 IOR_MUST_CHECK enum ior_err fact_deleted_write(struct ior_buf *out, uint64_t credential);

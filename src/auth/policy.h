@@ -31,7 +31,7 @@ uint8_t policy_perm(struct ior_slice name);
 const char *policy_perm_name(enum perm perm);
 
 /* A fact of group 0: a key and a value, see docs/formats.rst "Facts".
- *   user/<name>    {"password":"$argon2id$...","credential":N,"groups":["g-..."]}
+ *   user/<name>    {"password":"$argon2id$...","credential":N,"groups":["g-..."],"since":S}
  *   group/<name>   {"groups":["g-..."]}            the groups it is a member of
  *   grant/<user|group|all>/<role>/<any|bucket|stream>/<bucket>/<stream>  {"perms":["get",...]}
  *   bootstrap      {}     the facts of a first start were all written: see policy_bootstrap
@@ -39,8 +39,8 @@ const char *policy_perm_name(enum perm perm);
  * The separator in keys is the byte 0x1f, which no name can hold. A grant has
  * always its five separators; a part that it has no use for is empty: the role
  * of `all`, the bucket of `any`, the stream of `any` and `bucket`. Every part
- * of a value is required, other parts are kept as they are. Group names are exact bytes;
- * two users whose names differ only in case are CORRUPT. */
+ * of a value but `since` is required, other parts are kept as they are. Group names are exact
+ * bytes; two users whose names differ only in case are CORRUPT. */
 #define FACT_SEP "\x1f"
 struct fact {
     struct ior_slice key;
@@ -52,6 +52,7 @@ struct policy_user {
     char password[128];  /* argon2id text */
     uint64_t credential; /* grows when the password changes; tokens carry it as "v"; a user
                             made again under an old name begins above the old one */
+    uint64_t since_s;    /* Unix time: tokens without "v" must be younger; 0: they need not */
 };
 
 struct policy;
@@ -79,6 +80,12 @@ size_t policy_user_groups(const struct policy_user *u);
 struct ior_slice policy_user_group(const struct policy_user *u, size_t i);
 /* The parts of his fact that this version does not know, as a JSON object; empty: none. */
 struct ior_slice policy_user_extra(const struct policy_user *u);
+/* user_renew.c: key and value of his fact after his password was changed (password: the text of
+ * the new hash) or all his tokens were taken back (password NULL: it stays): a higher credential
+ * number, and since is now, so that no token of before is good. INVAL, NOMEM. */
+IOR_MUST_CHECK enum ior_err policy_user_renew(const struct policy_user *u, const char *password,
+                                              uint64_t now_s, struct ior_buf *key,
+                                              struct ior_buf *value);
 /* user is a name (a user that does not exist has only what `*` has).
  * bucket and stream empty: permission on the node (any); stream empty: on the bucket. */
 bool policy_allows(const struct policy *p, struct ior_slice user, enum perm perm,

@@ -327,6 +327,7 @@ static enum ior_err make_member(struct policy *p, struct ior_slice name, const s
     IOR_ASSERT(strlen(v->password) < sizeof u->shown.password);
     memcpy(u->shown.password, v->password, strlen(v->password) + 1);
     u->shown.credential = v->credential;
+    u->shown.since_s = v->since_s;
     enum ior_err err = read_extra(v, FACT_USER, &u->extra);
     if (err == IOR_OK) err = read_groups(p, v, u->groups, &u->groups_count, why);
     return err;

@@ -19,17 +19,23 @@ static void hmac(const uint8_t *key, size_t key_bytes, struct ior_slice data,
     sodium_memzero(&state, sizeof state);
 }
 
-void seal_make(const struct token_key *k, const char *purpose, struct ior_slice data,
-               uint8_t ret_mac[SEAL_BYTES])
+static void seal_by(const uint8_t *secret, size_t secret_bytes, const char *purpose,
+                    struct ior_slice data, uint8_t ret_mac[SEAL_BYTES])
 {
-    IOR_ASSERT(k->secret_bytes > 0);
+    IOR_ASSERT(secret_bytes > 0);
     uint8_t key[crypto_auth_hmacsha512256_BYTES];
     uint8_t mac[crypto_auth_hmacsha512256_BYTES];
-    hmac(k->secret, k->secret_bytes, ior_slice_str(purpose), key);
+    hmac(secret, secret_bytes, ior_slice_str(purpose), key);
     hmac(key, sizeof key, data, mac);
     memcpy(ret_mac, mac, SEAL_BYTES);
     sodium_memzero(key, sizeof key);
     sodium_memzero(mac, sizeof mac);
+}
+
+void seal_make(const struct token_key *k, const char *purpose, struct ior_slice data,
+               uint8_t ret_mac[SEAL_BYTES])
+{
+    seal_by(k->secret, k->secret_bytes, purpose, data, ret_mac);
 }
 
 bool seal_check(const struct token_key *k, const char *purpose, struct ior_slice data,
@@ -37,6 +43,9 @@ bool seal_check(const struct token_key *k, const char *purpose, struct ior_slice
 {
     uint8_t right[SEAL_BYTES];
     seal_make(k, purpose, data, right);
+    if (sodium_memcmp(right, mac, SEAL_BYTES) == 0) return true;
+    if (k->previous_bytes == 0) return false;
+    seal_by(k->previous, k->previous_bytes, purpose, data, right);
     return sodium_memcmp(right, mac, SEAL_BYTES) == 0;
 }
 

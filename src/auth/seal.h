@@ -12,7 +12,7 @@ enum { SEAL_BYTES = 16 };
 /* purpose: a few words that nothing else uses. */
 void seal_make(const struct token_key *k, const char *purpose, struct ior_slice data,
                uint8_t ret_mac[SEAL_BYTES]);
-/* In constant time. */
+/* In constant time. What was sealed under the previous key is good, too. */
 bool seal_check(const struct token_key *k, const char *purpose, struct ior_slice data,
                 const uint8_t mac[SEAL_BYTES]);
 /* base64url without padding (RFC 4648 section 5), for URLs and headers. */

@@ -9,8 +9,8 @@
  * a refused token. (Making a token, libjwt follows a NULL pointer when the last
  * few hundred bytes of memory are gone: the one place in src/auth that is not NOMEM.)
  * Happy path: length; three parts of base64url; the MAC over the first two by
- * OpenSSL's HMAC with the configured algorithm, compared as text by
- * sodium_memcmp (as text, so a token has exactly one spelling). Only then is
+ * OpenSSL's HMAC with the configured algorithm and the key, else the previous key, compared as
+ * text by sodium_memcmp (as text, so a token has exactly one spelling). Only then is
  * anything decoded: strict base64url, strict JSON without duplicate names, `alg`
  * exactly the configured one, no `crit`, `exp` and `nbf` in the payload and in the
  * header as far as they are there, no leeway.
@@ -29,6 +29,8 @@
 #include "base/limits.h"
 
 #define SECRET_BYTES_MIN 16
+#define SECRET_BYTES_MAX 1024
+#define ID_BYTES 8
 #define MAC_BYTES_MAX 64
 #define MAC_TEXT_MAX 88
 
@@ -44,6 +46,13 @@ static const struct {
     {"hs512", "HS512", JWT_ALG_HS512, EVP_sha512},
 };
 
+IOR_STATIC_ASSERT(sizeof((struct token_key *)0)->secret == SECRET_BYTES_MAX, "a key fits");
+
+static bool secret_ok(struct ior_slice s)
+{
+    return s.size_bytes >= SECRET_BYTES_MIN && s.size_bytes <= SECRET_BYTES_MAX;
+}
+
 enum ior_err token_key_init(struct token_key *k, const char *algorithm, struct ior_slice secret,
                             struct ior_why *why)
 {
@@ -54,12 +63,25 @@ enum ior_err token_key_init(struct token_key *k, const char *algorithm, struct i
                            "the algorithm of the session tokens is \"%s\", it must be hs256, "
                            "hs384 or hs512",
                            algorithm);
-    if (secret.size_bytes < SECRET_BYTES_MIN || secret.size_bytes > sizeof k->secret)
+    if (!secret_ok(secret))
         return ior_why_set(why, IOR_E_INVAL,
-                           "the key of the session tokens has %zu bytes, it must have %d to %zu",
-                           secret.size_bytes, SECRET_BYTES_MIN, sizeof k->secret);
+                           "the key of the session tokens has %zu bytes, it must have %d to %d",
+                           secret.size_bytes, SECRET_BYTES_MIN, SECRET_BYTES_MAX);
     *k = (struct token_key){.alg = (enum token_alg)alg, .secret_bytes = secret.size_bytes};
     memcpy(k->secret, secret.data, secret.size_bytes);
+    return IOR_OK;
+}
+
+enum ior_err token_key_set_previous(struct token_key *k, struct ior_slice secret,
+                                    struct ior_why *why)
+{
+    if (!secret_ok(secret))
+        return ior_why_set(why, IOR_E_INVAL,
+                           "the previous key of the session tokens has %zu bytes, it must have "
+                           "%d to %d",
+                           secret.size_bytes, SECRET_BYTES_MIN, SECRET_BYTES_MAX);
+    k->previous_bytes = secret.size_bytes;
+    memcpy(k->previous, secret.data, secret.size_bytes);
     return IOR_OK;
 }
 
@@ -68,6 +90,16 @@ enum ior_err token_key_init(struct token_key *k, const char *algorithm, struct i
 static enum ior_err from_jwt(int e)
 {
     return e == 0 ? IOR_OK : IOR_E_NOMEM;
+}
+
+/* Random: what tells two tokens of one user and one second apart. */
+static enum ior_err add_id(jwt_t *jwt)
+{
+    uint8_t id[ID_BYTES];
+    char text[ID_BYTES * 2];
+    randombytes_buf(id, sizeof id);
+    sodium_bin2base64(text, sizeof text, id, sizeof id, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    return from_jwt(jwt_add_header(jwt, "jti", text));
 }
 
 enum ior_err token_make(const struct token_key *k, struct ior_slice user, uint64_t credential,
@@ -86,6 +118,7 @@ enum ior_err token_make(const struct token_key *k, struct ior_slice user, uint64
     enum ior_err err = from_jwt(jwt_new(&jwt));
     if (err != IOR_OK) return err;
     err = from_jwt(jwt_set_alg(jwt, algs[k->alg].jwt, k->secret, (int)k->secret_bytes));
+    if (err == IOR_OK) err = add_id(jwt);
     if (err == IOR_OK) err = from_jwt(jwt_add_grant(jwt, "u", name));
     if (err == IOR_OK) err = from_jwt(jwt_add_grant_int(jwt, "iat", (long)now_s));
     if (err == IOR_OK) err = from_jwt(jwt_add_grant_int(jwt, "exp", (long)(now_s + lifetime_s)));
@@ -135,12 +168,13 @@ static bool split(struct ior_slice token, struct parts *ret)
     return ret->header.size_bytes > 0 && ret->payload.size_bytes > 0;
 }
 
-static enum ior_err check_mac(const struct token_key *k, const struct parts *parts)
+static enum ior_err check_mac_by(enum token_alg alg, const uint8_t *secret, size_t secret_bytes,
+                                 const struct parts *parts)
 {
     uint8_t mac[MAC_BYTES_MAX];
     char text[MAC_TEXT_MAX];
     unsigned mac_bytes = 0;
-    if (HMAC(algs[k->alg].digest(), k->secret, (int)k->secret_bytes, parts->covered.data,
+    if (HMAC(algs[alg].digest(), secret, (int)secret_bytes, parts->covered.data,
              parts->covered.size_bytes, mac, &mac_bytes) == NULL)
         return IOR_E_NOMEM;
     IOR_ASSERT(mac_bytes <= sizeof mac);
@@ -154,6 +188,14 @@ static enum ior_err check_mac(const struct token_key *k, const struct parts *par
     sodium_memzero(mac, sizeof mac);
     sodium_memzero(text, sizeof text);
     return good ? IOR_OK : IOR_E_NOPERM;
+}
+
+/* Which of the two keys it was is no secret. */
+static enum ior_err check_mac(const struct token_key *k, const struct parts *parts)
+{
+    enum ior_err err = check_mac_by(k->alg, k->secret, k->secret_bytes, parts);
+    if (err != IOR_E_NOPERM || k->previous_bytes == 0) return err;
+    return check_mac_by(k->alg, k->previous, k->previous_bytes, parts);
 }
 
 /* A part as a JSON object; the caller owes json_decref. */
@@ -224,6 +266,7 @@ static bool read_claims(const struct token_key *k, const json_t *header, const j
     if (user.size_bytes == 0 || user.size_bytes >= sizeof c->user) return false;
     memcpy(c->user, user.data, user.size_bytes);
     c->user[user.size_bytes] = 0;
+    if (!read_time(payload, "iat", false, &c->issued_s)) c->issued_s = 0;
 
     const json_t *v = json_object_get(payload, "v");
     if (v == NULL) return true;
@@ -250,6 +293,13 @@ enum ior_err token_verify(const struct token_key *k, struct ior_slice token, uin
     json_decref(payload);
     if (err == IOR_OK) *ret = claims;
     return err;
+}
+
+void token_id(struct ior_slice token, uint8_t ret[TOKEN_ID_BYTES])
+{
+    IOR_STATIC_ASSERT(TOKEN_ID_BYTES >= crypto_generichash_BYTES_MIN, "BLAKE2b gives no less");
+    int failed = crypto_generichash(ret, TOKEN_ID_BYTES, token.data, token.size_bytes, NULL, 0);
+    IOR_ASSERT(failed == 0);
 }
 
 void token_secret_make(char out[65])

@@ -31,7 +31,9 @@ struct slot {
     uint64_t since; /* counts fillings; 0: empty */
     uint8_t name[NAME_BYTES];
     struct token_claims claims;
+    uint8_t id[TOKEN_ID_BYTES];
     uint64_t policy_mark;           /* of the policy that user is in; valid while user is set */
+    uint64_t revoked_number;        /* of the revoked tokens that it is not among; likewise */
     const struct policy_user *user; /* NULL: not looked up yet */
 };
 
@@ -167,6 +169,7 @@ static enum ior_err verify(struct token_cache *c, const struct token_key *k, str
     memcpy(s->name, name, sizeof name);
     s->claims = claims;
     s->user = NULL;
+    token_id(token, s->id);
     recent_keep(c, token, s);
     *ret = s;
     return IOR_OK;
@@ -194,22 +197,39 @@ enum ior_err token_cache_verify(struct token_cache *c, const struct token_key *k
     return err;
 }
 
+/* A token is good for the credential number that it names. One without (made elsewhere) is good
+ * if it was made after the password was changed, or all tokens were taken back; without a time it
+ * is good until the first such moment. Seconds: of the very second of it none is good. */
+static bool holds(const struct token_claims *claims, const struct policy_user *u)
+{
+    if (claims->has_credential) return claims->credential == u->credential;
+    return u->since_s == 0 || claims->issued_s > u->since_s;
+}
+
+static enum ior_err look_up(struct slot *s, const struct policy *policy,
+                            const struct revoked *revoked)
+{
+    const struct policy_user *u = policy_user(policy, ior_slice_str(s->claims.user));
+    s->user = NULL;
+    if (u == NULL || !holds(&s->claims, u)) return IOR_E_NOPERM;
+    if (revoked != NULL && revoked_has(revoked, ior_slice_str(u->name), s->id)) return IOR_E_NOPERM;
+    s->user = u;
+    s->policy_mark = policy_mark(policy);
+    s->revoked_number = revoked == NULL ? 0 : revoked_number(revoked);
+    return IOR_OK;
+}
+
 enum ior_err token_cache_user(struct token_cache *c, const struct token_key *k,
                               struct ior_slice token, uint64_t now_s, const struct policy *policy,
-                              const struct policy_user **ret)
+                              const struct revoked *revoked, struct token_holder *ret)
 {
     struct slot *s = NULL;
     enum ior_err err = find_or_verify(c, k, token, now_s, &s);
     if (err != IOR_OK) return err;
-    if (s->user == NULL || s->policy_mark != policy_mark(policy)) {
-        const struct token_claims *claims = &s->claims;
-        s->user = NULL;
-        const struct policy_user *u = policy_user(policy, ior_slice_str(claims->user));
-        if (u == NULL) return IOR_E_NOPERM;
-        if (claims->has_credential && claims->credential != u->credential) return IOR_E_NOPERM;
-        s->user = u;
-        s->policy_mark = policy_mark(policy);
-    }
-    *ret = s->user;
+    uint64_t number = revoked == NULL ? 0 : revoked_number(revoked);
+    if (s->user == NULL || s->policy_mark != policy_mark(policy) || s->revoked_number != number)
+        err = look_up(s, policy, revoked);
+    if (err != IOR_OK) return err;
+    *ret = (struct token_holder){s->user, s->claims.expires_s};
     return IOR_OK;
 }

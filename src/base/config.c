@@ -234,6 +234,7 @@ bool config_is_default(const struct config *c, const char *key)
         case KIND_TEXT:
         case KIND_SECRET:
         case KIND_PATH:
+        case KIND_ADDRESSES:
         case KIND_CHOICE:
             return strcmp(now, then) == 0;
         case KIND_FLAG:
@@ -242,6 +243,8 @@ bool config_is_default(const struct config *c, const char *key)
         case KIND_PORT:
         case KIND_BYTES:
         case KIND_MS:
+        case KIND_RATE:
+        case KIND_BYTERATE:
             return memcmp(now, then, sizeof(uint64_t)) == 0;
         }
     }

@@ -3,8 +3,8 @@
  * commented default file.
  * Order: default < file < environment (http.port -> IORIO_HTTP_PORT).
  * Values: durations 500ms 10s 5m 24h 7d, sizes 64KB 4MB 2GB (powers of 1024),
- * flags yes|no. A secret may be given as <key>.file (IORIO_<KEY>_FILE).
- * Thread: parsed once at start, then read only. */
+ * rates 0 100/s 5000/m 10MB/s, flags yes|no. A secret may be given as <key>.file
+ * (IORIO_<KEY>_FILE). Thread: parsed once at start, then read only. */
 #pragma once
 
 #include <stdint.h>
@@ -12,9 +12,9 @@
 
 #include "base/err.h"
 
-#define CONFIG_TEXT_MAX 1024
+#define CONFIG_TEXT_MAX 1025 /* with the NUL: a secret has up to 1024 bytes */
 /* Longest release folder: the rest is room for the default paths in it. */
-#define CONFIG_RELEASE_DIR_MAX (CONFIG_TEXT_MAX - 1 - 128)
+#define CONFIG_RELEASE_DIR_MAX (CONFIG_TEXT_MAX - 2 - 128)
 #define CONFIG_AUTH_SECRET_BYTES_MIN 16 /* unless it is empty */
 
 /* One C type per kind of key. */
@@ -25,9 +25,26 @@ typedef bool config_FLAG;                    /* yes | no */
 typedef uint64_t config_INT;
 typedef uint64_t config_PORT;
 typedef uint64_t config_BYTES;
-typedef uint64_t config_MS; /* a duration */
+typedef uint64_t config_MS;       /* a duration */
+typedef uint64_t config_RATE;     /* so many in so long; config_rate_count() and its like */
+typedef uint64_t config_BYTERATE; /* the same of bytes */
+typedef char config_ADDRESSES[CONFIG_TEXT_MAX]; /* a text that ior_networks_parse() takes */
 typedef char
     config_CHOICE[32]; /* one of the words in the help text: "one|two|three" first in help */
+
+/* A rate: how many, and in what time (a second, a minute or an hour). Count 0: no limit. */
+static inline uint64_t config_rate(uint64_t count, uint64_t seconds)
+{
+    return count | seconds << 48;
+}
+static inline uint64_t config_rate_count(uint64_t rate)
+{
+    return rate & ((1ull << 48) - 1);
+}
+static inline uint64_t config_rate_seconds(uint64_t rate)
+{
+    return rate >> 48;
+}
 
 struct config {
 #define X(field, key, kind, def, min, max, when, help) config_##kind field;

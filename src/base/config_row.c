@@ -8,6 +8,8 @@
 
 #include "base/assert.h"
 #include "base/config_value.h"
+#include "base/limits.h"
+#include "base/weblist.h"
 
 #define FILE_SUFFIX ".file"
 #define LINE_COLUMNS 88 /* of the printed defaults */
@@ -34,18 +36,40 @@ static bool none_or_strong(uint64_t v)
     return v == 0 || v >= CONFIG_AUTH_SECRET_BYTES_MIN;
 }
 
+static bool none_or_a_second(uint64_t ms)
+{
+    return ms == 0 || ms >= 1000;
+}
+
 static const struct config_rule rules[] = {
     {offsetof(struct config, ring_size), power_of_two, "a power of two", "not a power of two"},
     {offsetof(struct config, journal_segment), whole_pages, "a multiple of 4KB",
      "not a multiple of 4KB"},
     {offsetof(struct config, auth_secret), none_or_strong, "but at least 16",
      "too short for a key"},
+    {offsetof(struct config, auth_secret_previous), none_or_strong, "but at least 16",
+     "too short for a key"},
+    {offsetof(struct config, metrics_interval), none_or_a_second, "0s or at least 1s", "too short"},
+};
+
+static const struct config_text_rule text_rules[] = {
+    {offsetof(struct config, http_cors_origins), weblist_origins_problem,
+     "* or a list of origins, https://host or https://host:port"},
+    {offsetof(struct config, http_cors_headers), weblist_headers_problem, "a list of header names"},
 };
 
 const struct config_rule *config_row_rule(const struct config_row *row)
 {
     for (size_t i = 0; i < IOR_LEN(rules); i++) {
         if (rules[i].offset == row->offset) return &rules[i];
+    }
+    return NULL;
+}
+
+const struct config_text_rule *config_row_text_rule(const struct config_row *row)
+{
+    for (size_t i = 0; i < IOR_LEN(text_rules); i++) {
+        if (text_rules[i].offset == row->offset) return &text_rules[i];
     }
     return NULL;
 }
@@ -118,6 +142,20 @@ struct config_allowed config_row_allowed(const struct config_row *row)
         config_value_ms_text(row->max, high);
         snprintf(ret.text, sizeof ret.text, "a duration, %s to %s", low, high);
         break;
+    case KIND_RATE:
+        snprintf(ret.text, sizeof ret.text,
+                 "0 (no limit), or a rate such as 100/s, 5000/m, 9000/h");
+        break;
+    case KIND_BYTERATE:
+        snprintf(ret.text, sizeof ret.text,
+                 "0 (no limit), or a rate such as 512KB/s, 10MB/m, 2GB/h");
+        break;
+    case KIND_ADDRESSES:
+        snprintf(ret.text, sizeof ret.text,
+                 "empty, or at most %d addresses and networks such as 10.0.0.0/8, with commas "
+                 "between them",
+                 NETWORKS_MAX);
+        break;
     case KIND_CHOICE:
         allow_words(row, &ret);
         break;
@@ -127,6 +165,9 @@ struct config_allowed config_row_allowed(const struct config_row *row)
     if (rule != NULL) {
         snprintf(ret.text + used, sizeof ret.text - used, ", %s", rule->allowed);
     }
+    const struct config_text_rule *text_rule = config_row_text_rule(row);
+    if (text_rule != NULL)
+        snprintf(ret.text + used, sizeof ret.text - used, ", %s", text_rule->allowed);
     return ret;
 }
 
@@ -177,9 +218,19 @@ static struct config_name plainly(struct ior_slice s)
     return ret;
 }
 
+/* Keys of the first Iorio DB, as plainly() has them, that are called otherwise now. */
+static const char *const former[][2] = {
+    {"secure.enabled", "https.enabled"},
+    {"secure.port", "https.port"},
+};
+
 struct config_name config_row_nearest(struct ior_slice wanted, bool as_variable)
 {
-    const struct config_name from = plainly(wanted);
+    struct config_name from = plainly(wanted);
+    for (size_t i = 0; i < IOR_LEN(former); i++) {
+        if (strcmp(from.text, former[i][0]) == 0)
+            snprintf(from.text, sizeof from.text, "%s", former[i][1]);
+    }
     const struct ior_slice from_text = ior_slice_str(from.text);
     struct config_name best = {{0}};
     unsigned best_distance = UINT32_MAX;
@@ -220,6 +271,12 @@ static void print_comment(FILE *out, const char *text)
     fputc('\n', out);
 }
 
+static const char *const when_texts[] = {
+    [AT_START] = "",
+    [FIRST_START] = " Fixed at the first start.",
+    [LIVE] = " Live.",
+};
+
 static void print_row(FILE *out, const struct config_row *row)
 {
     char text[512];
@@ -232,8 +289,7 @@ static void print_row(FILE *out, const struct config_row *row)
     print_comment(out, text);
     const struct config_allowed allowed = config_row_allowed(row);
     snprintf(text, sizeof text, "Allowed: %s. Default: %s.%s", allowed.text,
-             row->def[0] == 0 ? "empty" : row->def,
-             row->when == FIRST_START ? " Fixed at the first start." : "");
+             row->def[0] == 0 ? "empty" : row->def, when_texts[row->when]);
     print_comment(out, text);
     fprintf(out, "%s =%s%s\n", row->key, row->def[0] == 0 ? "" : " ", row->def);
 }
@@ -243,7 +299,8 @@ void config_print_defaults(FILE *out)
     fputs("# iorio.conf - the configuration of one Iorio DB node, every key at its default.\n"
           "#\n"
           "# A line is `key = value` or a comment; a comment has a line of its own. A key\n"
-          "# may be left out: then it has its default. A change needs a restart.\n"
+          "# may be left out: then it has its default. A change needs a restart, but a key\n"
+          "# that is marked as live is taken over when the node gets a SIGHUP.\n"
           "# `iorio chkconfig` checks the file; an error names the line and what is allowed.\n"
           "#\n"
           "# Every key can come from the environment, which wins over this file:\n"
@@ -252,6 +309,7 @@ void config_print_defaults(FILE *out)
           "# IORIO_AUTH_SECRET_FILE=path. One line; its line break does not count.\n"
           "#\n"
           "# Durations: 500ms 10s 5m 24h 7d. Sizes: 64KB 4MB 2GB (powers of 1024).\n"
+          "# Rates: 100/s 5000/m 10MB/s, which is also how many come at once; 0 is no limit.\n"
           "# Flags: yes no. A relative path starts at the release folder.\n",
           out);
     for (size_t i = 0; i < CONFIG_ROW_COUNT; i++) {

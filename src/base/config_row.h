@@ -16,15 +16,19 @@ enum config_kind {
     KIND_PORT,
     KIND_BYTES,
     KIND_MS,
+    KIND_RATE,
+    KIND_BYTERATE,
+    KIND_ADDRESSES,
     KIND_CHOICE,
 };
-enum config_when { AT_START, FIRST_START };
+/* LIVE: SIGHUP takes it over (config_live.h). */
+enum config_when { AT_START, FIRST_START, LIVE };
 
 struct config_row {
     const char *key;
     enum config_kind kind;
     const char *def;
-    uint64_t min; /* of a text: bytes */
+    uint64_t min; /* of a text: bytes; of a rate: its count */
     uint64_t max;
     enum config_when when;
     const char *help;
@@ -49,6 +53,13 @@ struct config_rule {
 };
 /* NULL: the bounds are all there is. */
 const struct config_rule *config_row_rule(const struct config_row *row);
+/* The same for what a text says. */
+struct config_text_rule {
+    size_t offset;
+    const char *(*problem)(struct ior_slice text); /* NULL: none */
+    const char *allowed;
+};
+const struct config_text_rule *config_row_text_rule(const struct config_row *row);
 
 /* The words of a CHOICE, one a call, from *at = row->help on. False: no more. */
 bool config_row_word(const char **at, struct ior_slice *ret);

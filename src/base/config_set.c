@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/config_value.h"
 #include "base/json_scan.h"
@@ -105,6 +106,9 @@ static enum ior_err set_text(const struct config_loader *l, const struct config_
         return fail_value(l, row, found, problem);
     }
     if (rule != NULL && !rule->good(size)) return fail_value(l, row, found, rule->problem);
+    const struct config_text_rule *text_rule = config_row_text_rule(row);
+    const char *wrong = text_rule == NULL ? NULL : text_rule->problem(value);
+    if (wrong != NULL) return fail_value(l, row, found, wrong);
     if (row->kind != KIND_PATH || size == 0) {
         memcpy(field, value.data, size);
         memset(field + size, 0, CONFIG_TEXT_MAX - size);
@@ -133,6 +137,32 @@ static enum ior_err set_choice(const struct config_loader *l, const struct confi
     return fail_value(l, row, found, "unknown word");
 }
 
+static enum ior_err set_rate(const struct config_loader *l, const struct config_row *row,
+                             struct ior_slice value, const char *found)
+{
+    uint64_t count = 0;
+    uint64_t seconds = 0;
+    const char *problem = NULL;
+    enum ior_err err =
+        config_value_rate(value, row->kind == KIND_BYTERATE, &count, &seconds, &problem);
+    if (err == IOR_OK && count < row->min) problem = "too small";
+    if (err == IOR_OK && count > row->max) problem = "too large";
+    if (problem != NULL) return fail_value(l, row, found, problem);
+    const uint64_t rate = config_rate(count, seconds);
+    memcpy(field_of(l->c, row), &rate, sizeof rate);
+    return IOR_OK;
+}
+
+static enum ior_err set_addresses(const struct config_loader *l, const struct config_row *row,
+                                  struct ior_slice value, const char *found)
+{
+    struct ior_networks networks;
+    const char *problem = NULL;
+    if (ior_networks_parse(value, &networks, &problem) != IOR_OK)
+        return fail_value(l, row, found, problem);
+    return set_text(l, row, value, found);
+}
+
 static enum ior_err set(const struct config_loader *l, const struct config_row *row,
                         struct ior_slice value, const char *found)
 {
@@ -145,6 +175,11 @@ static enum ior_err set(const struct config_loader *l, const struct config_row *
         return set_text(l, row, value, found);
     case KIND_CHOICE:
         return set_choice(l, row, value, found);
+    case KIND_RATE:
+    case KIND_BYTERATE:
+        return set_rate(l, row, value, found);
+    case KIND_ADDRESSES:
+        return set_addresses(l, row, value, found);
     case KIND_FLAG:
         if (config_value_flag(value, &flag, &problem) != IOR_OK) {
             return fail_value(l, row, found, problem);

@@ -109,6 +109,29 @@ enum ior_err config_value_flag(struct ior_slice text, bool *ret, const char **re
     return IOR_OK;
 }
 
+enum ior_err config_value_rate(struct ior_slice text, bool bytes, uint64_t *ret_count,
+                               uint64_t *ret_seconds, const char **ret_problem)
+{
+    static const char *const how[] = {"not a whole number in a second, minute or hour (100/s)",
+                                      "not a size in a second, minute or hour (10MB/s)"};
+    uint64_t v = 0;
+    uint64_t seconds = 1;
+    if (!ior_slice_eq(text, IOR_SLICE("0"))) {
+        size_t n = text.size_bytes;
+        if (n < 3 || text.data[n - 2] != '/') return problem(ret_problem, how[bytes]);
+        seconds = text.data[n - 1] == 's' ? 1 : text.data[n - 1] == 'm' ? 60 : 3600;
+        if (seconds == 3600 && text.data[n - 1] != 'h') return problem(ret_problem, how[bytes]);
+        struct ior_slice count = ior_slice(text.data, n - 2);
+        enum ior_err err = bytes ? config_value_bytes(count, &v, ret_problem)
+                                 : config_value_int(count, &v, ret_problem);
+        if (err != IOR_OK) return err;
+        if (v >> 48 != 0) return problem(ret_problem, "too large a number");
+    }
+    *ret_count = v;
+    *ret_seconds = v == 0 ? 1 : seconds;
+    return IOR_OK;
+}
+
 static void unit_text(uint64_t v, const struct unit *units, size_t count,
                       char out[CONFIG_VALUE_TEXT_MAX])
 {

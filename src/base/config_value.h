@@ -1,6 +1,6 @@
 /* src/base/config_value.h - how values are written for people, in both directions:
  * whole numbers, durations (500ms 10s 5m 24h 7d), sizes (64KB 4MB 2GB, powers of
- * 1024), flags (yes no); and paths, and how alike two words are.
+ * 1024), rates (100/s 5000/m 10MB/h), flags (yes no); and paths, and how alike two words are.
  * Thread: any; nothing here has state or allocates. */
 #pragma once
 
@@ -17,6 +17,12 @@ IOR_MUST_CHECK enum ior_err config_value_ms(struct ior_slice text, uint64_t *ret
 IOR_MUST_CHECK enum ior_err config_value_bytes(struct ior_slice text, uint64_t *ret_bytes,
                                                const char **ret_problem);
 IOR_MUST_CHECK enum ior_err config_value_flag(struct ior_slice text, bool *ret,
+                                              const char **ret_problem);
+
+/* A number, or a size where `bytes`, in a second, a minute or an hour: "100/s" "5000/m" "10MB/h".
+ * "0" is 0 in a second. *ret_count is below 2^48. */
+IOR_MUST_CHECK enum ior_err config_value_rate(struct ior_slice text, bool bytes,
+                                              uint64_t *ret_count, uint64_t *ret_seconds,
                                               const char **ret_problem);
 
 /* The same for reading, in the largest unit that is exact: 90000 -> "90s". */

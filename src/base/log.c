@@ -33,6 +33,11 @@ bool log_wants(enum log_level level)
     return (int)level >= atomic_load_explicit(&min_level, memory_order_relaxed);
 }
 
+bool log_raw(const void *lines, size_t size_bytes)
+{
+    return write(atomic_load(&out_fd), lines, size_bytes) == (ssize_t)size_bytes;
+}
+
 static size_t put_time(char *line, size_t room)
 {
     struct timespec now;

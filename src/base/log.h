@@ -13,6 +13,9 @@ void log_set_level(const char *level);
 /* Lines go to this descriptor from now on (2 at start). The caller keeps it open. */
 void log_set_fd(int fd);
 bool log_wants(enum log_level level);
+/* Whole lines as they are; up to 4096 bytes stay whole in a pipe, too. False: they could not be
+ * written. */
+bool log_raw(const void *lines, size_t size_bytes);
 void log_write(enum log_level level, const char *area, const char *event, const char *fmt, ...)
     IOR_PRINTF(4, 5);
 

@@ -30,13 +30,18 @@
     X(take_without_barrier, "a checkpoint does not wait for what is on its way to the disk")       \
     X(give_back_before_commit, "a checkpoint drops events before they are committed")              \
     X(no_keys_at_checkpoint, "a checkpoint forgets the idempotency keys")                          \
+    X(no_revoked_at_checkpoint, "a checkpoint forgets the revoked tokens")                         \
     X(no_trim_at_checkpoint, "a checkpoint saves low as it was created")                           \
+    X(patch_old_base, "a patch changes the newest event on the disk, not the one on its way")      \
+    X(patch_stale, "a patch that took long is appended although the stream has gone on")           \
+    X(no_second_at_replay, "replay skips the second stream of a record")                           \
     X(watch_no_look, "a watch for an event that is there already waits for the next one")          \
     X(watch_no_fire, "a commit does not fire the watches of its stream")                           \
     X(no_sweep, "sweeps of retention take nothing away")                                           \
     X(sweep_too_much, "sweeps of retention take everything of a stream")                           \
     X(facts_from_applied, "a change of facts does not know of those on their way")                 \
     X(keep_lost_facts, "facts that were given up are built upon")                                  \
+    X(quota_no_give, "what is removed makes no room in its bucket")                                \
     X(time_goes_back, "events take the wall clock as it is")
 
 enum mutant {

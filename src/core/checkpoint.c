@@ -135,7 +135,7 @@ bool checkpoint_is_due(struct checkpoint *c)
     node_look_at_disk(n);
     uint64_t now_us = clock_mono_us();
     uint64_t journal_bytes = node_journal_bytes(n);
-    atomic_store(&n->journal_over, journal_bytes > n->params.journal_bytes_max);
+    node_look_at_journal(n);
     uint64_t failed_us = atomic_load(&c->failed_us);
     if (failed_us != 0 && now_us - failed_us < CHECKPOINT_RETRY_MS * 1000u) return false;
     if (journal_failed(n->journal)) return false;
@@ -371,9 +371,12 @@ enum ior_err checkpoint_restore_meta(struct meta *m, struct kv_reader *r, struct
     if (err == IOR_E_NOTFOUND) err = IOR_E_CORRUPT;
     if (err == IOR_OK && ior_buf_failed(&items)) err = IOR_E_NOMEM;
     if (err != IOR_OK) {
-        ior_why_set(why, err, "the catalog's facts cannot be read: %s", ior_err_reason(err));
+        ior_why_set(why, err, KV_LMDB_FILE ": users and grants cannot be read: %s",
+                    ior_err_reason(err));
     } else {
-        err = meta_restore(m, ior_buf_slice(&items), row.term, row.applied_index, why);
+        struct ior_why what = {""};
+        err = meta_restore(m, ior_buf_slice(&items), row.term, row.applied_index, &what);
+        if (err != IOR_OK) ior_why_set(why, err, KV_LMDB_FILE ": %.400s", what.text);
     }
     ior_buf_done(&items);
     return err;
@@ -386,7 +389,7 @@ static void fail(struct checkpoint *c, enum ior_err err, const char *what)
     if (c->err == IOR_OK && !(c->full && err == IOR_E_NOSPC)) c->err = err;
     save_abort(c->save);
     bool again = atomic_load(&c->last_err) == err;
-    if (c->why.text[0] == 0) ior_why_set(&c->why, err, "the catalog: %s", ior_err_reason(err));
+    if (c->why.text[0] == 0) ior_why_set(&c->why, err, KV_LMDB_FILE ": %s", ior_err_reason(err));
     if (!again && !c->cancelled)
         LOG_WARNING("checkpoint", "failed", "err=%s %s: %s; tried again every second",
                     ior_err_name(err), what, c->why.text);
@@ -561,7 +564,7 @@ enum ior_err checkpoint_mark_clean(struct checkpoint *c, bool clean, struct ior_
     if (err == IOR_OK) err = save_commit(c->save);
     if (err == IOR_OK) return IOR_OK;
     save_abort(c->save);
-    return ior_why_set(why, err, "the catalog cannot be written: %s", ior_err_reason(err));
+    return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be written: %s", ior_err_reason(err));
 }
 
 /* ---- in a replay ---- */
@@ -587,9 +590,10 @@ enum ior_err checkpoint_now(struct checkpoint *c, struct ior_why *why)
     for (uint32_t i = 0; i < n->params.ring_size; i++) {
         if (!atomic_exchange(&n->vnodes[i].changed, false)) continue;
         enum ior_err err = save_vnode(c, &n->vnodes[i]);
-        if (err != IOR_OK)
-            return ior_why_set(why, err, "saving what the journal holds: %s: %s",
-                               ior_err_reason(err), c->why.text);
+        if (err != IOR_OK && c->why.text[0] != 0) *why = c->why; /* it names the file */
+        if (err != IOR_OK && c->why.text[0] == 0)
+            ior_why_set(why, err, "saving what the journal holds: %s", ior_err_reason(err));
+        if (err != IOR_OK) return err;
     }
     return IOR_OK;
 }

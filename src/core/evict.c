@@ -56,6 +56,19 @@ static bool look_up(const struct stream *s, uint64_t id, uint64_t *ret_bytes, ui
     return true;
 }
 
+bool evict_due(const struct stream *s, const struct retention *r, uint64_t now_ms)
+{
+    uint64_t size = 0;
+    uint64_t time_ms = s->oldest_ms;
+    if (s->low > s->high) return false;
+    if (stream_count(s) > r->max_events) return true;
+    if (s->bytes > r->max_bytes && s->low < s->high) return true;
+    uint64_t second_ms = now_ms - now_ms % 1000;
+    if (second_ms <= r->max_age_ms) return false;
+    bool known = s->oldest_id == s->low || look_up(s, s->low, &size, &time_ms);
+    return !known || time_ms < second_ms - r->max_age_ms;
+}
+
 void evict_judge(const struct stream *s, const struct retention *r, uint64_t now_ms,
                  uint64_t more_events, uint64_t more_bytes, struct eviction *e)
 {
@@ -217,7 +230,10 @@ static enum ior_err skip_events(struct fetch *f, struct evict_search *e, bool *r
         fetch_events(f, e->partition, e->uid, e->low, entries, max, &count, &blob, why);
     for (size_t i = 0; err == IOR_OK && i < count && !*ret_end; i++) {
         *ret_end = !event_goes(e, entries[i].time_ms);
-        if (*ret_end) break;
+        if (*ret_end) {
+            e->low_ms = entries[i].time_ms;
+            break;
+        }
         e->bytes += entries[i].item.payload.size_bytes;
         e->low++;
     }
@@ -230,7 +246,7 @@ enum ior_err evict_search_disk(struct fetch *f, struct evict_search *e, struct i
     bool end = false;
     enum ior_err err = IOR_OK;
     e->low = e->from;
-    e->bytes = 0;
+    e->bytes = e->low_ms = 0;
     while (err == IOR_OK && !end && e->low <= e->to) {
         err = skip_chunks(f, e, why);
         if (err == IOR_OK && e->low <= e->to) err = skip_events(f, e, &end, why);

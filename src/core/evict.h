@@ -1,6 +1,7 @@
 /* src/core/evict.h - what retention asks of one stream: which events go (docs/retention.rst).
  * Judged when an append is proposed, so that `low` is a fact of the log and exact for readers
- * at once; and by trims (by_policy) that the sweeper sends.
+ * at once; by trims (by_policy) that the sweeper sends; and by a reader, who sends such a trim
+ * first when a policy that is new, or time, asks for it (evict_due).
  * Rules: events go oldest first while there are more than max_events or more than max_bytes, but
  * the newest one stays; and while they are older than max_age.
  * The sizes of the oldest events are known of those in memory; of those on the disk a window of
@@ -33,6 +34,9 @@ struct eviction {
     bool unknown;           /* out: the size of event `low` is not known: evict_load(), and again */
     bool more;              /* out: the bound was reached, perhaps there is more */
 };
+/* Must something go before a reader is shown the stream? By age to the second: so a reader asks
+ * for at most one trim a second. True also when the age of the oldest event is not known. */
+bool evict_due(const struct stream *s, const struct retention *r, uint64_t now_ms);
 /* What goes when so many events and bytes come. A bounded number of steps. */
 void evict_judge(const struct stream *s, const struct retention *r, uint64_t now_ms,
                  uint64_t more_events, uint64_t more_bytes, struct eviction *e);
@@ -58,6 +62,7 @@ struct evict_search {
     uint64_t excess_bytes;
     uint64_t before_ms; /* older ones go */
     uint64_t low;       /* out: the first that stays, at most to + 1 */
+    uint64_t low_ms;    /* out: its time; 0: not known */
     uint64_t bytes;     /* out: payload of what goes */
 };
 IOR_MUST_CHECK enum ior_err evict_search_disk(struct fetch *f, struct evict_search *e,

@@ -1,4 +1,5 @@
-/* src/core/iorio.h - the product as function calls: append, read, list (and watch: core/watch.h).
+/* src/core/iorio.h - the product as function calls: append, read, list (and patch: core/patch.h;
+ * watch: core/watch.h).
  * Every protocol front end calls these and nothing below.
  * Contract of each iorio_x(request, cb): IOR_OK means that cb runs exactly once,
  * later, on the calling worker, never inside the call; any other value means
@@ -12,6 +13,8 @@
 #include "core/access_change.h"
 #include "core/evict.h"
 #include "core/node.h"
+#include "core/append_part.h"
+#include "core/quota.h"
 #include "core/retention_change.h"
 #include "rt/job.h"
 
@@ -39,22 +42,16 @@ struct append {
     struct record record;    /* private */
     struct node *node;       /* private */
     struct vnode *vnode;     /* private */
-    struct stream *stream;   /* private; inside the strand */
+    struct append_part part; /* private; inside the strand */
     struct worker *origin;   /* private */
     append_cb cb;            /* private */
-    uint64_t hash;           /* private */
     uint64_t counted_bytes;  /* private */
     bool accept_pending;     /* private */
     bool done_waiting;       /* private */
     struct ior_slice key;    /* private; in the first item; empty: none */
     uint64_t body_hash;      /* private; with a key */
-    uint64_t payload_bytes;  /* private */
-    uint64_t low;            /* private: what it leaves of the stream */
-    uint64_t front_low;      /* private: the same of what was there before it */
-    uint64_t dropped_bytes;  /* private: payload of what goes of that */
-    uint64_t own_bytes;      /* private: payload of its own events that stay */
-    unsigned evict_loads;    /* private */
-    bool is_new;             /* private: the stream begins with it */
+    struct patch *patch;     /* owned; NULL: it is none (core/patch.h) */
+    uint64_t start_us;       /* private */
 
     uint32_t count;                    /* events */
     enum append_expect expect;         /* in */
@@ -158,16 +155,19 @@ struct read {
     uint64_t disk_uid, disk_from, disk_low; /* private: what the disk is asked for */
     size_t disk_max;                        /* private */
     enum ior_err disk_err;                  /* private */
+    unsigned evictions;                     /* private */
 
     enum read_from how; /* in: the last `limit`; from id `from`; from High - `from` + 1 */
     uint64_t from;      /* in */
     uint64_t to;        /* in: no id above; UINT64_MAX: no bound */
     uint64_t limit;     /* in: at most so many events; may be more than one visit gives */
     bool cache_only;    /* in: from the first id >= from on that is in memory */
+    bool whole;         /* in: GONE when ids from `from` on were removed; read_release() sets it */
+    bool as_it_is;      /* in: also what retention is still to take; for tests */
     void *user_ptr;     /* the caller's */
     uint64_t user[2];   /* the caller's */
 
-    enum ior_err err;         /* out: OK, BUSY, NOMEM, CLOSING, IO, CORRUPT (logged) */
+    enum ior_err err;         /* out: OK, BUSY, NOMEM, CLOSING, IO, CORRUPT (logged), GONE */
     bool exists;              /* out: something was ever appended */
     uint64_t low;             /* out: API.md Iorio-Low */
     uint64_t high;            /* out */
@@ -187,7 +187,8 @@ IOR_MUST_CHECK enum ior_err read_new(struct ior_slice bucket, struct ior_slice s
                                      struct read **ret);
 /* One visit: at most READ_VISIT_ENTRIES events and about READ_VISIT_BYTES. */
 IOR_MUST_CHECK enum ior_err iorio_read(struct node *n, struct read *r, read_cb cb);
-/* Gives the events back and prepares the next visit (from `next`, `left` events). */
+/* Gives the events back and prepares the next visit (from `next`, `left` events). What was
+ * removed meanwhile would be a hole: that visit ends with GONE. */
 void read_release(struct read *r);
 void read_free(struct read *r);
 

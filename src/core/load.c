@@ -131,7 +131,7 @@ enum ior_err vnode_find_now(struct vnode *vn, uint64_t uid, struct stream **ret,
     if (err != IOR_OK) return err;
     err = enter(vn, row, ret);
     if (err != IOR_OK)
-        ior_why_set(why, err, "the catalog's row of stream %016llx in partition %u: %s",
+        ior_why_set(why, err, KV_LMDB_FILE ": the row of stream %016llx in partition %u: %s",
                     (unsigned long long)uid, vn->partition, ior_err_reason(err));
     fetch_row_free(row);
     return err;

@@ -18,11 +18,14 @@
 #include "base/metrics.h"
 #include "core/checkpoint.h"
 #include "core/iorio.h"
+#include "core/quota.h"
+#include "core/session_change.h"
 #include "core/sweep.h"
 
 enum { NODE_MAGIC = 0x6e6f6465, NODE_ROUND_TICKS = 32 };
 
-static const struct ior_slice patch_suffix = {(const uint8_t *)"-$patch", 7};
+static const struct ior_slice patch_suffix = {(const uint8_t *)PATCH_SUFFIX,
+                                              sizeof PATCH_SUFFIX - 1};
 
 struct vnode *node_route(struct node *n, struct ior_slice bucket, struct ior_slice stream,
                          uint64_t *ret_hash)
@@ -41,6 +44,8 @@ void node_tick(struct node *n)
     uint32_t count = (n->params.ring_size + NODE_ROUND_TICKS - 1) / NODE_ROUND_TICKS;
     node_cutoff_tick(n);
     sweep_tick(n->sweep);
+    quotas_tick(n->quotas);
+    session_sweep_tick(n->session_sweep);
     for (uint32_t i = 0; i < count; i++) {
         vnode_tick(&n->vnodes[n->tick_at]);
         n->tick_at = (n->tick_at + 1) % n->params.ring_size;
@@ -70,7 +75,8 @@ bool node_writable(struct node *n)
 
 /* What is in the tail will be in chunk files: about as many bytes (its cost in memory is more),
  * and a file for each stream that has enough for one. */
-bool node_has_room(struct node *n, uint64_t more_bytes)
+/* margin_bytes: so much more than is needed. */
+static bool has_room(struct node *n, uint64_t more_bytes, uint64_t margin_bytes)
 {
     const struct node_params *p = &n->params;
     if (p->disk_reserve_bytes == 0) return true;
@@ -78,8 +84,13 @@ bool node_has_room(struct node *n, uint64_t more_bytes)
     uint64_t promised = atomic_load_explicit(&n->disk_promised, memory_order_relaxed);
     uint64_t files = atomic_load_explicit(&n->disk_files, memory_order_relaxed);
     return atomic_load_explicit(&n->disk_bytes, memory_order_relaxed) >=
-               tail + promised + p->disk_reserve_bytes &&
+               tail + promised + p->disk_reserve_bytes + margin_bytes &&
            files >= tail / p->small_bytes_max + DISK_FILES_RESERVED;
+}
+
+bool node_has_room(struct node *n, uint64_t more_bytes)
+{
+    return has_room(n, more_bytes, 0);
 }
 
 void node_look_at_disk(struct node *n)
@@ -92,7 +103,7 @@ void node_look_at_disk(struct node *n)
     metric_gauge_set(METRIC_disk_free_bytes,
                      room.bytes > INT64_MAX ? INT64_MAX : (int64_t)room.bytes);
     /* A little before small appends are refused, so that it does not come and go with them. */
-    bool tight = !node_has_room(n, n->params.disk_reserve_bytes / 4);
+    bool tight = !has_room(n, 0, n->params.disk_reserve_bytes / 4);
     if (atomic_exchange(&n->disk_tight, tight) == tight) return;
     if (tight) {
         LOG_WARNING("disk", "full",
@@ -110,9 +121,35 @@ uint64_t node_journal_bytes(struct node *n)
     return (journal_active_segment(n->journal) + 1 - first) * n->params.segment_bytes;
 }
 
+void node_look_at_journal(struct node *n)
+{
+    atomic_store(&n->journal_over, node_journal_bytes(n) > n->params.journal_bytes_max);
+}
+
 uint64_t node_catalog_bytes(struct node *n)
 {
     return kv_file_bytes(n->kv);
+}
+
+void node_set_eviction_interval(struct node *n, uint64_t ms)
+{
+    atomic_store(&n->eviction_interval_ms, ms);
+}
+
+static void set_gauge(enum metric m, uint64_t v)
+{
+    metric_gauge_set(m, v > INT64_MAX ? INT64_MAX : (int64_t)v);
+}
+
+void node_set_gauges(struct node *n)
+{
+    set_gauge(METRIC_tail_bytes, atomic_load(&n->memory.tail_bytes));
+    set_gauge(METRIC_history_bytes, atomic_load(&n->memory.history_bytes));
+    set_gauge(METRIC_streams, atomic_load(&n->memory.streams));
+    set_gauge(METRIC_journal_size_bytes, node_journal_bytes(n));
+    set_gauge(METRIC_revoked_tokens, revoked_count(meta_revoked(n->meta)));
+    set_gauge(METRIC_catalog_bytes, node_catalog_bytes(n));
+    set_gauge(METRIC_inflight_bytes, atomic_load(&n->inflight_bytes));
 }
 
 /* The journal wants a segment: not of the room for events in memory and the reserve. */
@@ -120,6 +157,7 @@ static bool take_room(void *ctx, uint64_t bytes)
 {
     struct node *n = ctx;
     node_look_at_disk(n);
+    node_look_at_journal(n); /* a checkpoint that is under way may take long */
     if (!node_has_room(n, bytes)) return false;
     atomic_store(&n->disk_promised, bytes);
     return true;
@@ -165,7 +203,7 @@ static enum ior_err restore_first(struct node *n, struct kv_reader *r, struct io
     if (err == IOR_E_NOTFOUND) return IOR_OK;
     if (err == IOR_OK && value.size_bytes != 8) err = IOR_E_CORRUPT;
     if (err != IOR_OK)
-        return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+        return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read: %s", ior_err_reason(err));
     n->first_segment = ior_get_u64(value.data);
     return IOR_OK;
 }
@@ -177,7 +215,7 @@ static enum ior_err restore_clock(struct node *n, struct kv_reader *r, struct io
     enum ior_err err = catalog_get_meta(r, CHECKPOINT_META_CLOCK, &value);
     if (err == IOR_OK && value.size_bytes != 8) err = IOR_E_CORRUPT;
     if (err != IOR_OK && err != IOR_E_NOTFOUND)
-        return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+        return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read: %s", ior_err_reason(err));
     uint64_t saved_ms = err == IOR_OK ? ior_get_u64(value.data) : 0;
     cutoff_init(&n->cutoff, saved_ms);
     atomic_store(&n->retention_bound_ms, saved_ms);
@@ -192,7 +230,7 @@ static enum ior_err note_clean(struct node *n, struct kv_reader *r, struct ior_w
     enum ior_err err = catalog_get_meta(r, CATALOG_META_CLEAN, &value);
     n->was_clean = err == IOR_OK && value.size_bytes == 1 && value.data[0] == 1;
     if (err == IOR_OK || err == IOR_E_NOTFOUND) return IOR_OK;
-    return ior_why_set(why, err, "the catalog cannot be read: %s", ior_err_reason(err));
+    return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read: %s", ior_err_reason(err));
 }
 
 static enum ior_err unmark_clean(struct node *n, struct ior_why *why)
@@ -213,7 +251,7 @@ static enum ior_err in_snapshot(struct node *n, struct ior_why *why,
 {
     struct kv_reader *r = NULL;
     enum ior_err err = fetch_reader_take(n->fetch, &r);
-    if (err != IOR_OK) return ior_why_set(why, err, "the catalog cannot be read");
+    if (err != IOR_OK) return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read");
     err = fn(n, r, why);
     fetch_reader_give(n->fetch, r);
     return err;
@@ -254,6 +292,8 @@ static enum ior_err make_parts(struct node *n, struct ior_why *why)
     for (uint32_t i = 0; i < p->ring_size; i++) vnode_init(&n->vnodes[i], n, i);
     err = checkpoint_new(n, &n->checkpoint);
     if (err == IOR_OK) err = sweep_new(n, &n->sweep);
+    if (err == IOR_OK) err = quotas_new(n, p->bucket_streams_max, p->bucket_bytes_max, &n->quotas);
+    if (err == IOR_OK) err = session_sweep_new(n, &n->session_sweep);
     return err == IOR_OK ? err : ior_why_set(why, err, "out of memory");
 }
 
@@ -290,6 +330,7 @@ enum ior_err node_open(const struct node_params *p, struct node **ret,
     atomic_store(&n->disk_bytes, UINT64_MAX);
     atomic_store(&n->disk_files, UINT64_MAX);
     node_look_at_disk(n);
+    n->eviction_interval_ms = p->eviction_interval_ms;
     n->dedupe.window_ms = p->dedupe_window_ms;
     n->dedupe.bytes_max = p->dedupe_bytes_max;
     n->memory.history_bytes_max = p->history_bytes_max;
@@ -310,10 +351,12 @@ void node_close(struct node *n)
     IOR_CHECK_MAGIC(n, NODE_MAGIC);
     IOR_ASSERT(atomic_load(&n->surveys) == 0);
     sweep_free(n->sweep);
+    session_sweep_free(n->session_sweep);
     checkpoint_free(n->checkpoint);
     for (uint32_t i = 0; n->vnodes != NULL && i < n->params.ring_size; i++)
         vnode_done(&n->vnodes[i]);
     free(n->vnodes);
+    quotas_free(n->quotas);
     meta_free(n->meta);
     journal_free(n->journal);
     fetch_free(n->fetch);

@@ -14,6 +14,8 @@
 #include "store/kv.h"
 
 struct checkpoint;
+struct quotas;
+struct session_sweep;
 struct sweep;
 
 struct node_params {
@@ -39,6 +41,8 @@ struct node_params {
     uint64_t small_bytes_max;
     uint64_t stream_idle_ms; /* a stream that is not used for so long leaves memory */
     uint64_t eviction_interval_ms;
+    uint64_t bucket_streams_max; /* at first (quota.h); 0: no limit, like the next */
+    uint64_t bucket_bytes_max;
     struct worker **workers;
     unsigned worker_count;
 };
@@ -54,10 +58,13 @@ struct node {
     struct vnode *vnodes; /* ring_size of them */
     struct checkpoint *checkpoint;
     struct sweep *sweep;
+    struct quotas *quotas;
+    struct session_sweep *session_sweep;
     struct stream_memory memory;
     _Atomic uint64_t inflight_bytes;
     struct dedupe_limits dedupe;
-    uint32_t tick_at;             /* the vnode whose turn it is */
+    uint32_t tick_at;                      /* the vnode whose turn it is */
+    _Atomic uint64_t eviction_interval_ms; /* between two sweeps */
     uint64_t first_segment;       /* at the start: the catalog needs the journal from here on */
     _Atomic uint64_t watch_count; /* submitted and not answered */
     _Atomic uint64_t disk_bytes;  /* free at the last look, like the next */
@@ -86,6 +93,8 @@ IOR_MUST_CHECK enum ior_err node_mark_clean(struct node *n, struct ior_why *why)
 /* Every 100 ms, always on the same worker: what goes by the clock, a part of the vnodes at
  * a time, all of them within 32 ticks. */
 void node_tick(struct node *n);
+/* The patches of a stream x are in the stream x-$patch. */
+#define PATCH_SUFFIX "-$patch"
 /* The vnode of a stream: hash of bucket and stream, where a stream named
  * `x-$patch` goes with `x`. *ret_hash is the hash of the full names. */
 struct vnode *node_route(struct node *n, struct ior_slice bucket, struct ior_slice stream,
@@ -99,6 +108,12 @@ bool node_writable(struct node *n);
 bool node_has_room(struct node *n, uint64_t more_bytes);
 /* Looks at the disk. Off the workers. */
 void node_look_at_disk(struct node *n);
+/* From now on; else as node_params says. Any thread. */
+void node_set_eviction_interval(struct node *n, uint64_t ms);
+/* The gauges that say how much there is of something, as of now. Any thread. */
+void node_set_gauges(struct node *n);
 /* Bytes of the segments that are needed; of the catalog's file. */
 uint64_t node_journal_bytes(struct node *n);
+/* Is it larger than journal_bytes_max? Appends are refused then. Any thread. */
+void node_look_at_journal(struct node *n);
 uint64_t node_catalog_bytes(struct node *n);

@@ -3,9 +3,12 @@
  * is taken as references; what is on the disk is read by a thread of the disk pool, a block
  * of a chunk or a small stream, without the strand. A long read is many visits (`next`,
  * `left`), so neither the strand nor memory is held.
- * Failure modes: events that retention removed while the disk was asked are looked for once
- * more from the strand, which knows the new low; what is not there although low has not
- * moved is CORRUPT. A read that cannot be done says so in `err`, and gives no events. */
+ * What a policy says is exact for readers: where something must go first (a policy that is new,
+ * time that passed), a trim by policy is sent before the stream is shown.
+ * Failure modes: a trim that cannot be made (a full disk) leaves the read as it is. Events that
+ * retention removed while the disk was asked are looked for once more from the strand, which knows
+ * the new low; what is not there although low has not moved is CORRUPT. A read that cannot be done
+ * says so in `err`, and gives no events. */
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -15,6 +18,9 @@
 #include "core/iorio.h"
 #include "core/load.h"
 #include "store/fetch.h"
+
+/* A long trim is in several pieces (EVICT_STEPS_MAX); so many for one visit. */
+enum { READ_EVICTIONS_MAX = 64 };
 
 enum ior_err read_new(struct ior_slice bucket, struct ior_slice stream, struct read **ret)
 {
@@ -46,6 +52,7 @@ void read_release(struct read *r)
     r->how = READ_FROM_ID;
     r->from = r->next;
     r->limit = r->left;
+    r->whole = true;
 }
 
 void read_free(struct read *r)
@@ -185,6 +192,37 @@ static void ask_disk(struct read *r, const struct stream *s, uint64_t from, uint
 
 /* ---- in the strand ---- */
 
+/* ---- what must go first ---- */
+
+static void evicted(struct trim *t)
+{
+    struct read *r = t->user_ptr;
+    if (t->err != IOR_OK) r->evictions = READ_EVICTIONS_MAX;
+    trim_free(t);
+    r->msg.run = vnode_read;
+    strand_post_completion(&r->vnode->strand, &r->msg);
+}
+
+/* True: the read comes again when it is done. */
+static bool evict_first(struct read *r, struct stream *s)
+{
+    struct retention policy;
+    struct trim *t = NULL;
+    if (r->as_it_is || r->evictions == READ_EVICTIONS_MAX) return false;
+    if (!evict_policy(r->vnode, s, &policy)) return false;
+    uint64_t now_ms = atomic_load_explicit(&r->node->retention_now_ms, memory_order_relaxed);
+    if (!evict_due(s, &policy, now_ms)) return false;
+    r->evictions++;
+    enum ior_err err = trim_new(ior_slice(r->names, r->bucket_bytes),
+                                ior_slice(r->names + r->bucket_bytes, r->stream_bytes), &t);
+    if (err != IOR_OK) return false;
+    t->by_policy = true;
+    t->user_ptr = r;
+    err = iorio_trim(r->node, t, evicted);
+    if (err != IOR_OK) trim_free(t);
+    return err == IOR_OK;
+}
+
 static void vnode_read(struct msg *m)
 {
     struct read *r = IOR_CONTAINER(m, struct read, msg);
@@ -193,12 +231,17 @@ static void vnode_read(struct msg *m)
     struct ior_slice name = ior_slice(r->names + r->bucket_bytes, r->stream_bytes);
     struct found found = vnode_find(r->vnode, m, bucket, name, r->hash);
     if (found.parked) return;
-    const struct stream *s = found.stream;
+    struct stream *s = found.stream;
     r->exists = s != NULL && s->committed;
+    if (found.err == IOR_OK && r->exists && evict_first(r, s)) return;
     r->low = r->exists ? s->low : 1;
     r->high = r->exists ? s->high : 0;
     r->left = r->limit;
     r->next = 0;
+    if (found.err == IOR_OK && r->whole && r->from < r->low) {
+        answer(r, IOR_E_GONE);
+        return;
+    }
     if (found.err == IOR_OK && r->exists && r->limit > 0) {
         uint64_t from = first_wanted(r);
         uint64_t to = r->to < r->high ? r->to : r->high;
@@ -229,6 +272,7 @@ enum ior_err iorio_read(struct node *n, struct read *r, read_cb cb)
     r->node = n;
     r->cb = cb;
     r->disk_err = IOR_OK;
+    r->evictions = 0;
     r->vnode = node_route(n, ior_slice(r->names, r->bucket_bytes),
                           ior_slice(r->names + r->bucket_bytes, r->stream_bytes), &r->hash);
     r->msg.run = vnode_read;

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "core/quota.h"
 #include "core/stream_keys.h"
 
 struct name_key {
@@ -39,7 +40,7 @@ void stream_table_init(struct stream_table *t, struct dedupe_limits *dedupe,
 
 static void stream_free(struct stream_table *t, struct stream *s)
 {
-    IOR_ASSERT(!s->taken);
+    IOR_ASSERT(!s->taken && s->pins == 0);
     IOR_ASSERT(s->heading == NULL);
     stream_keys_free(t, s);
     stream_set_head(t, s, NULL);
@@ -59,6 +60,7 @@ void stream_table_done(struct stream_table *t)
     struct stream *s;
     while ((s = ior_map_next(&t->by_name, &pos)) != NULL) stream_free(t, s);
     for (size_t i = 0; i < t->bucket_count; i++) {
+        quota_unref(t->buckets[i]->quota);
         free(t->buckets[i]->streams);
         free(t->buckets[i]);
     }
@@ -157,6 +159,7 @@ static void drop_if_unused(struct stream_table *t, struct bucket *b)
     IOR_ASSERT(after > 0 && t->buckets[after - 1] == b);
     memmove(t->buckets + after - 1, t->buckets + after, (t->bucket_count - after) * sizeof(void *));
     t->bucket_count--;
+    quota_unref(b->quota);
     free(b->streams);
     free(b);
 }

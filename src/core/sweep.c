@@ -85,7 +85,7 @@ void sweep_tick(struct sweep *sw)
     uint64_t now_us = clock_mono_us();
     if (now_us - sw->end_us < SWEEP_PAUSE_MS * 1000u) return;
     bool changed = retention_view_number(meta_retention(sw->node->meta)) != sw->number;
-    uint64_t interval_us = sw->node->params.eviction_interval_ms * 1000;
+    uint64_t interval_us = atomic_load(&sw->node->eviction_interval_ms) * 1000;
     if (changed || now_us - sw->begin_us >= interval_us) sweep_start(sw);
 }
 

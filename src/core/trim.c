@@ -205,6 +205,10 @@ static bool judge_policy(struct trim *t, struct stream *s, uint64_t *ret_bytes)
         }
         e.low = had->low;
         e.dropped_bytes = had->bytes;
+        if (had->low_ms > 0) {
+            s->oldest_id = had->low;
+            s->oldest_ms = had->low_ms;
+        }
     }
     uint64_t now_ms = atomic_load(&t->node->retention_now_ms);
     if (e.low >= s->first) evict_judge(s, &t->retention, now_ms, 0, 0, &e);
@@ -225,6 +229,10 @@ static void trim_by_policy(struct trim *t, struct stream *s)
         return;
     }
     if (!judge_policy(t, s, &dropped_bytes)) return;
+    if (t->low == s->reserved_low && t->low > s->low) { /* somebody else's is on its way */
+        group_barrier(&t->vnode->group, &t->op.proposal);
+        return;
+    }
     if (t->low == s->reserved_low) {
         answer(t, IOR_OK);
         return;
@@ -286,11 +294,22 @@ static void again(struct vnode *vn, struct vnode_op *op, enum ior_err err)
     vnode_trim(&t->msg);
 }
 
+/* It makes room in the bucket. Without memory for a count there is none to be changed. */
+static void give_quota(struct trim *t)
+{
+    struct quota *q = NULL;
+    if (quota_of(t->node->quotas, t->stream, &q) != IOR_OK || q == NULL) return;
+    if (MUTANT(quota_no_give)) return;
+    quota_give(
+        q, (struct quota_sum){t->all && !t->stream->deleted ? 1 : 0, (int64_t)t->dropped_bytes});
+}
+
 static void on_apply(struct vnode *vn, struct vnode_op *op)
 {
     struct trim *t = trim_of(op);
     struct stream *s = t->stream;
     uint64_t events = t->low - s->low;
+    give_quota(t);
     stream_trim(&vn->streams, s, t->low, t->dropped_bytes);
     if (t->all) stream_set_deleted(s, true);
     if (t->by_policy) {

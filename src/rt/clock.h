@@ -19,5 +19,11 @@ uint64_t clock_boot_us(void);
  * is asked, a tenth of the price. For deadlines and expiry, not for measuring. */
 uint64_t clock_wall_coarse_ms(void);
 uint64_t clock_mono_coarse_us(void);
+/* The monotonic time for durations: of the first look since the last clock_turn_forget(), so that
+ * the requests of one turn of a worker share one look at the hardware. _look: a new look, which
+ * those after it share. A thread that never forgets looks each time. */
+uint64_t clock_turn_us(void);
+uint64_t clock_turn_look_us(void);
+void clock_turn_forget(void);
 /* NULL: the real clocks again. */
 void clock_set_source(const struct clock_source *source);

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "base/assert.h"
+#include "rt/clock.h"
 
 enum { TICK_MS = 100, LOOP_MAGIC = 0x6c6f6f70 };
 
@@ -101,6 +102,7 @@ void loop_run(struct loop *l)
         uv_update_time(&l->uv);
         int timeout_ms = uv_backend_timeout(&l->uv);
         if (more || l->poller.busy(l->poller.ctx)) timeout_ms = 0;
+        clock_turn_forget(); /* it may sleep now */
         bool ready = l->poller.wait(l->poller.ctx, timeout_ms);
         uv_update_time(&l->uv);
         if (ready || uv_backend_timeout(&l->uv) == 0) uv_run(&l->uv, UV_RUN_NOWAIT);

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "rt/clock.h"
 #include "rt/strand.h"
 
 enum { WORKER_MAGIC = 0x776f726b };
@@ -126,6 +127,7 @@ bool worker_turn(struct worker *w)
 {
     IOR_CHECK_MAGIC(w, WORKER_MAGIC);
     IOR_ASSERT(current == w);
+    clock_turn_forget();
     run_inbox(w);
     run_strands(w);
     worker_run_deferred(w);

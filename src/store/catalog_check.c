@@ -29,11 +29,11 @@ static enum ior_err check_buckets(struct kv_reader *r, struct ior_why *why)
     enum ior_err err = read_counter(r, CATALOG_BUCKET_COUNTER, &next);
     if (err == IOR_OK) err = catalog_each_bucket(r, ior_slice(NULL, 0), count_bucket, &count);
     if (err != IOR_OK)
-        return ior_why_set(why, err, "the catalog's buckets cannot be read: %s",
+        return ior_why_set(why, err, KV_LMDB_FILE ": the buckets cannot be read: %s",
                            ior_err_reason(err));
     if (count + 1 == next) return IOR_OK;
     return ior_why_set(why, IOR_E_CORRUPT,
-                       "damage: the catalog has the names of %u buckets, and made %u", count,
+                       KV_LMDB_FILE ": damage: it has the names of %u buckets, and made %u", count,
                        next - 1);
 }
 
@@ -51,7 +51,8 @@ static enum ior_err check_nodes(struct kv_reader *r, struct ior_why *why)
         if (err == IOR_OK && next > 1) return IOR_OK;
         if (err == IOR_OK) err = IOR_E_CORRUPT;
     }
-    return ior_why_set(why, err, "damage: the catalog cannot tell how many long names it has: %s",
+    return ior_why_set(why, err,
+                       KV_LMDB_FILE ": damage: it cannot tell how many long names it has: %s",
                        ior_err_reason(err));
 }
 

@@ -107,16 +107,16 @@ static enum ior_err no_event(const struct wanted *w)
 static enum ior_err bad_catalog(const struct wanted *w, enum ior_err err)
 {
     return ior_why_set(w->why, err,
-                       "catalog: cannot read where stream %016" PRIx64 " in partition %" PRIu32
-                       " is: %s",
+                       KV_LMDB_FILE ": cannot read where stream %016" PRIx64
+                                    " in partition %" PRIu32 " is: %s",
                        w->uid, w->partition, ior_err_reason(err));
 }
 
 static enum ior_err bad_small(const struct wanted *w, size_t at, const char *what)
 {
     return ior_why_set(w->why, IOR_E_CORRUPT,
-                       "catalog: damage in the events of stream %016" PRIx64
-                       " in partition %" PRIu32 " at byte %zu: %s",
+                       KV_LMDB_FILE ": damage in the events of stream %016" PRIx64
+                                    " in partition %" PRIu32 " at byte %zu: %s",
                        w->uid, w->partition, at, what);
 }
 

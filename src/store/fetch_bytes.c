@@ -13,7 +13,7 @@ static enum ior_err sum_whole(struct fetch *f, uint32_t partition, uint64_t uid,
     struct kv_reader *r = NULL;
     struct chunk_row row;
     enum ior_err err = fetch_reader_take(f, &r);
-    if (err != IOR_OK) return ior_why_set(why, err, "the catalog cannot be read");
+    if (err != IOR_OK) return ior_why_set(why, err, KV_LMDB_FILE ": it cannot be read");
     while (*at <= to) {
         err = catalog_seek_chunk(r, partition, uid, *at, &row);
         if (err != IOR_OK || row.first_seqnum != *at || row.state.last_seqnum > to) break;
@@ -22,7 +22,7 @@ static enum ior_err sum_whole(struct fetch *f, uint32_t partition, uint64_t uid,
     }
     fetch_reader_give(f, r);
     if (err == IOR_OK || err == IOR_E_NOTFOUND) return IOR_OK; /* a small stream, or the end */
-    return ior_why_set(why, err, "the catalog's chunks of stream %016llx cannot be read",
+    return ior_why_set(why, err, KV_LMDB_FILE ": the chunks of stream %016llx cannot be read",
                        (unsigned long long)uid);
 }
 

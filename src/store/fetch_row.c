@@ -160,7 +160,7 @@ static bool copy_key(void *ctx, uint64_t uid, const struct key_row *key)
 
 static enum ior_err cannot_read(struct ior_why *why, enum ior_err err)
 {
-    return ior_why_set(why, err, "catalog: cannot read the row of a stream: %s",
+    return ior_why_set(why, err, KV_LMDB_FILE ": cannot read the row of a stream: %s",
                        ior_err_reason(err));
 }
 
@@ -251,9 +251,10 @@ enum ior_err fetch_stream(struct fetch *f, uint32_t partition, struct ior_slice 
     } else if (err == IOR_E_NOTFOUND) {
         struct lost l = {.fetch = f, .reader = r, .bucket = bucket, .name = name};
         enum ior_err lost = look_for_lost(&l, partition);
-        err = lost == IOR_OK ? ior_why_set(why, err, "the catalog has no stream of this name")
-                             : ior_why_set(why, lost, "catalog: a stream has lost its name: %s",
-                                           ior_err_reason(lost));
+        err = lost == IOR_OK
+                  ? ior_why_set(why, err, "the catalog has no stream of this name")
+                  : ior_why_set(why, lost, KV_LMDB_FILE ": a stream has lost its name: %s",
+                                ior_err_reason(lost));
     } else {
         err = cannot_read(why, err);
     }
@@ -275,8 +276,8 @@ static enum ior_err find_uid(struct fetch *f, struct kv_reader *r, uint32_t part
     err = name_of_bucket(f, r, row.bucket_id, &bucket);
     if (err == IOR_E_NOTFOUND)
         return ior_why_set(why, IOR_E_CORRUPT,
-                           "catalog: stream %016" PRIx64 " in partition %" PRIu32
-                           " is of bucket %" PRIu32 ", which has no name",
+                           KV_LMDB_FILE ": stream %016" PRIx64 " in partition %" PRIu32
+                                        " is of bucket %" PRIu32 ", which has no name",
                            uid, partition, row.bucket_id);
     if (err != IOR_OK) return cannot_read(why, err);
     return make_row(r, &row, bucket, ret, why);

@@ -298,6 +298,7 @@ void journal_finish(struct journal *j)
     }
     uint64_t now_us = clock_mono_us();
     metric_add(METRIC_journal_sync_us, now_us - j->batch_started_us);
+    metric_observe_us(HISTOGRAM_journal_sync, now_us - j->batch_started_us);
     metric_add(METRIC_journal_bytes, batch_bytes(j->batch_length_bytes));
     j->position_bytes += batch_bytes(j->batch_length_bytes);
     atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);

@@ -48,8 +48,9 @@ struct journal_req {
 /* Takes the folder journal/ into use. NOMEM, IO, ACCESS... with *why. */
 IOR_MUST_CHECK enum ior_err journal_open(const struct journal_params *p, struct journal **ret,
                                          struct ior_why *why);
-/* Every record in order. Errors of the callback end it. CORRUPT names file and
- * offset; a torn last batch is dropped and reported in *ret. */
+/* Every record in order. Errors of the callback end it; its sentence gets the place of the batch
+ * in front, unless it begins with the file that is to blame ("catalog.mdb: "). CORRUPT names file
+ * and offset; a torn last batch is dropped and reported in *ret. */
 typedef enum ior_err (*journal_replay_cb)(void *ctx, const struct record_head *head,
                                           struct ior_slice items, struct ior_why *why);
 struct journal_replay_report {

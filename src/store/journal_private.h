@@ -50,6 +50,7 @@ struct journal {
     uint64_t next_number;
     uint64_t last_write_us;
     bool mark_due;
+    bool unmarked;              /* recovery found batches without a MARK behind them */
     bool scrub;                 /* recovery left the head of a torn batch at position_bytes */
     uint64_t last_batch_offset; /* of recovery: the last sound one in active; 0: none */
     struct ior_queue batch;

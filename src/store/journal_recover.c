@@ -21,6 +21,7 @@
 #include "base/mutant.h"
 #include "rt/clock.h"
 #include "store/journal_private.h"
+#include "store/kv.h"
 
 enum { WINDOW_BYTES = 1 << 20 };
 
@@ -122,15 +123,26 @@ static enum ior_err check_batch(struct reader *r, uint64_t offset, const struct 
     return IOR_OK;
 }
 
+/* "catalog.mdb: what" or "p3/ab/....chunk: what": the journal is not to blame. */
+static bool names_a_file(const char *text)
+{
+    const char *colon = strstr(text, ": ");
+    struct ior_slice file = ior_slice(text, colon == NULL ? 0 : (size_t)(colon - text));
+    return ior_slice_ends(file, IOR_SLICE(KV_LMDB_FILE)) ||
+           ior_slice_ends(file, IOR_SLICE(".chunk"));
+}
+
 /* A sound record that does not fit what came before it: where it is. */
 static enum ior_err refused(struct recovery *rec, uint64_t offset, enum ior_err err)
 {
     char name[DISK_PATH_MAX];
     if ((err != IOR_E_CORRUPT && err != IOR_E_VERSION) || rec->why == NULL) return err;
+    if (names_a_file(rec->why->text)) return err;
     struct ior_why what = *rec->why;
     segment_name(rec->journal->active.seq, name);
-    return ior_why_set(rec->why, err, "%s: the batch at offset %" PRIu64 ": %s", name, offset,
-                       what.text);
+    return ior_why_set(
+        rec->why, err, "%s: the batch at offset %" PRIu64 ": %s%s", name, offset, what.text,
+        err == IOR_E_VERSION ? "" : ". Its checksum is right, so " KV_LMDB_FILE " may be to blame");
 }
 
 static enum ior_err replay_batch(struct recovery *rec, uint64_t offset, const struct batch_head *h,
@@ -366,6 +378,7 @@ enum ior_err journal_replay(struct journal *j, journal_replay_cb cb, void *ctx,
         .journal = j, .cb = cb, .ctx = ctx, .report = ret, .why = why, .reader = {.why = why}};
     err = replay_all(&rec);
     free(rec.reader.data);
+    j->unmarked = ret->batches > 0 && !ret->marked;
     return err;
 }
 
@@ -447,6 +460,9 @@ enum ior_err journal_start(struct journal *j, struct ior_why *why)
         if (err != IOR_OK) return err;
         atomic_store_explicit(&j->fill_bytes, j->position_bytes, memory_order_relaxed);
     }
-    j->last_write_us = clock_mono_us();
+    /* What was found and shown must not pass for a torn batch later: the MARK that is missing
+     * is written first of all. */
+    j->mark_due = j->unmarked;
+    j->last_write_us = j->mark_due ? 0 : clock_mono_us();
     return IOR_OK;
 }

@@ -9,6 +9,9 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 
+const char *const kv_table_names[KV_TABLES] = {"meta",  "buckets", "streams", "rows", "chunks",
+                                               "small", "grave",   "groups",  "keys"};
+
 IOR_STATIC_ASSERT(KV_KEY_BYTES_MAX <= UINT16_MAX, "the length of a key goes into the checksum");
 
 static uint32_t crc_of(enum kv_table t, struct ior_slice key, struct ior_slice value)

@@ -9,8 +9,8 @@
  * The commit of each open settles the one before: that process may have been killed when its
  * last page was written but not yet synced.
  * Failure modes: errors_of(). A file that was cut is found by its length, where LMDB would
- * die of a SIGBUS. Damage in LMDB's own pages may still end the process: whoever opens a
- * file after an unclean stop walks it in a child first.
+ * die of a SIGBUS. Damage in LMDB's own pages may still end the process: who opens a file looks
+ * at its pages first (kv_pages.h), and says what happens then (kv_guard.h).
  * Thread: see kv.h. */
 #include "store/kv_private.h"
 
@@ -24,15 +24,13 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "store/kv_guard.h"
 
-enum { FORMAT = 1, READERS_MAX = 256, FILE_MODE = 0600, ROOT_ROW_BYTES = 12, PATH_BYTES = 4096 };
+enum { FORMAT = 1, READERS_MAX = 256, FILE_MODE = 0600, PATH_BYTES = 4096 };
 #define NO_TABLE ((MDB_dbi)-1)
 #define MAKE_FILE "catalog.new"
 #define LOCK_SUFFIX "-lock" /* LMDB's choice */
-static const char root_key[] = "iorio";
-static const char *const table_names[] = {"meta",  "buckets", "streams", "rows", "chunks",
-                                          "small", "grave",   "groups",  "keys"};
-IOR_STATIC_ASSERT(IOR_LEN(table_names) == KV_TABLES, "every table has a name");
+static const char root_key[] = KV_ROOT_ROW;
 
 struct lmdb {
     struct kv super; /* first */
@@ -122,7 +120,7 @@ static int open_env(const char *path, uint64_t map_bytes, unsigned flags, MDB_en
     size_t map_pages_bytes = ior_align((size_t)map_bytes, (size_t)sysconf(_SC_PAGESIZE));
     int rc = mdb_env_create(&env);
     if (rc != 0) return rc;
-    if (map_bytes > 0) rc = mdb_env_set_mapsize(env, map_pages_bytes);
+    rc = mdb_env_set_mapsize(env, map_pages_bytes);
     if (rc == 0) rc = mdb_env_set_maxreaders(env, READERS_MAX);
     if (rc == 0) rc = mdb_env_set_maxdbs(env, KV_TABLES);
     if (rc == 0) rc = mdb_env_open(env, path, flags | MDB_NOSUBDIR | MDB_NOTLS, FILE_MODE);
@@ -135,6 +133,26 @@ static int open_env(const char *path, uint64_t map_bytes, unsigned flags, MDB_en
     return 0;
 }
 
+static void on_assert(MDB_env *env, const char *what)
+{
+    (void)env;
+    kv_guard_damage(what);
+}
+
+/* From here on LMDB trusts what the file says. */
+static void guard(MDB_env *env, const char *path)
+{
+    MDB_envinfo info;
+    mdb_env_set_assert(env, on_assert);
+    if (mdb_env_info(env, &info) == 0) kv_guard_begin(env, path, info.me_mapsize);
+}
+
+static void close_env(MDB_env *env)
+{
+    kv_guard_end(env);
+    mdb_env_close(env);
+}
+
 static enum ior_err sync_folder(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -144,7 +162,7 @@ static enum ior_err sync_folder(const char *dir)
     return err;
 }
 
-static void put_root(uint8_t row[ROOT_ROW_BYTES], uint64_t opens)
+static void put_root(uint8_t row[KV_ROOT_ROW_BYTES], uint64_t opens)
 {
     ior_put_u32(row, FORMAT);
     ior_put_u64(row + 4, opens);
@@ -156,14 +174,14 @@ static int fill_new(const char *path)
     MDB_env *env = NULL;
     MDB_txn *txn = NULL;
     MDB_dbi dbi;
-    uint8_t row[ROOT_ROW_BYTES];
+    uint8_t row[KV_ROOT_ROW_BYTES];
     enum { SMALL_MAP_BYTES = 1 << 20 };
     put_root(row, 0);
     int rc = open_env(path, SMALL_MAP_BYTES, 0, &env);
     if (rc != 0) return rc;
     rc = mdb_txn_begin(env, NULL, 0, &txn);
     for (int t = 0; t < KV_TABLES && rc == 0; t++)
-        rc = mdb_dbi_open(txn, table_names[t], MDB_CREATE, &dbi);
+        rc = mdb_dbi_open(txn, kv_table_names[t], MDB_CREATE, &dbi);
     if (rc == 0) rc = mdb_dbi_open(txn, NULL, 0, &dbi);
     if (rc == 0) {
         MDB_val key = val_of(ior_slice_str(root_key));
@@ -260,7 +278,7 @@ static enum ior_err open_tables(struct lmdb *l, const char *path, struct ior_why
 {
     MDB_txn *txn = NULL;
     MDB_dbi root = 0;
-    uint8_t row[ROOT_ROW_BYTES];
+    uint8_t row[KV_ROOT_ROW_BYTES];
     MDB_val key = val_of(ior_slice_str(root_key));
     MDB_val value = {0, NULL};
     int rc = mdb_txn_begin(l->env, NULL, 0, &txn);
@@ -275,7 +293,7 @@ static enum ior_err open_tables(struct lmdb *l, const char *path, struct ior_why
     }
     if (rc == 0 && value.mv_size != sizeof row) rc = MDB_CORRUPTED;
     for (int t = 0; t < KV_TABLES && rc == 0; t++)
-        rc = mdb_dbi_open(txn, table_names[t], 0, &l->tables[t]);
+        rc = mdb_dbi_open(txn, kv_table_names[t], 0, &l->tables[t]);
     if (rc == MDB_NOTFOUND) rc = MDB_CORRUPTED; /* all of it is there since it has its name */
     if (rc == 0) {
         put_root(row, ior_get_u64((uint8_t *)value.mv_data + 4) + 1);
@@ -309,6 +327,7 @@ static enum ior_err open_file(struct lmdb *l, const char *dir, uint64_t map_byte
         err = errors_of(rc);
         return ior_why_set(why, err, "%s: cannot open it: %s", path, mdb_strerror(rc));
     }
+    guard(l->env, path);
     err = check_length(l->env, path, true, why);
     if (err == IOR_OK) err = open_tables(l, path, why);
     if (err == IOR_OK && (err = sync_folder(dir)) != IOR_OK)
@@ -323,7 +342,7 @@ enum ior_err kv_lmdb_open(const char *dir, uint64_t map_bytes, struct kv **ret, 
     kv_init(&l->super, &lmdb_ops);
     enum ior_err err = open_file(l, dir, map_bytes, why);
     if (err != IOR_OK) {
-        if (l->env != NULL) mdb_env_close(l->env);
+        if (l->env != NULL) close_env(l->env);
         free(l);
         return err;
     }
@@ -347,7 +366,7 @@ static enum ior_err find_tables(struct lmdb *l, const char *path, struct ior_why
     if (rc == 0 && mdb_get(txn, root, &key, &value) == 0 && value.mv_size >= 4)
         format = ior_get_u32(value.mv_data);
     for (int t = 0; t < KV_TABLES && rc == 0; t++) {
-        if (mdb_dbi_open(txn, table_names[t], 0, &l->tables[t]) != 0) l->tables[t] = NO_TABLE;
+        if (mdb_dbi_open(txn, kv_table_names[t], 0, &l->tables[t]) != 0) l->tables[t] = NO_TABLE;
     }
     if (rc == 0) {
         rc = mdb_txn_commit(txn); /* keeps the numbers of the tables */
@@ -370,7 +389,8 @@ static enum ior_err look_at_file(struct lmdb *l, const char *path, struct ior_wh
                            errno == ENOENT ? "it is missing" : strerror(errno));
     if (st.st_size == 0)
         return ior_why_set(why, IOR_E_CORRUPT, "%s: damage at offset 0: the file is empty", path);
-    int rc = open_env(path, 0, MDB_RDONLY | MDB_NOLOCK, &l->env);
+    /* The size of the mapping that the file remembers may be damaged; LMDB maps what is there. */
+    int rc = open_env(path, 1, MDB_RDONLY | MDB_NOLOCK, &l->env);
     if (rc != 0)
         return ior_why_set(why, errors_of(rc), "%s: cannot open it: %s", path, mdb_strerror(rc));
     enum ior_err err = check_length(l->env, path, false, why);
@@ -398,7 +418,7 @@ enum ior_err kv_lmdb_look(const char *dir, struct kv **ret, struct ior_why *why)
 static void lmdb_close(struct kv *kv)
 {
     struct lmdb *l = lmdb_of(kv);
-    mdb_env_close(l->env);
+    close_env(l->env);
     free(l);
 }
 

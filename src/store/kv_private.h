@@ -11,6 +11,10 @@
 
 enum { KV_MAGIC = 0x6b767374, KV_WRITER_MAGIC = 0x6b767774, KV_READER_MAGIC = 0x6b767264 };
 enum { KV_CRC_BYTES = 4 };
+/* By enum kv_table: what LMDB calls them, and docs/formats.rst. */
+extern const char *const kv_table_names[KV_TABLES];
+#define KV_ROOT_ROW "iorio" /* the plain row beside the tables */
+enum { KV_ROOT_ROW_BYTES = 12 };
 
 enum kv_move { KV_FIRST_FROM, KV_LAST_TO, KV_FOLLOWING };
 

@@ -63,11 +63,11 @@ static enum ior_err read_graves(struct save *s, struct graves *g, struct ior_why
     if (err == IOR_OK) err = save_snapshot(s);
     if (err == IOR_OK) err = catalog_each_buried(s->reader, ior_slice(NULL, 0), take, g);
     if (err != IOR_OK)
-        return ior_why_set(why, err, "cannot read which files are to be removed: %s",
+        return ior_why_set(why, err, KV_LMDB_FILE ": cannot read which files are to be removed: %s",
                            ior_err_reason(err));
     if (g->wrong[0] != 0)
         return ior_why_set(why, IOR_E_CORRUPT,
-                           "the catalog says that '%s' is to be removed, which is no chunk",
+                           KV_LMDB_FILE ": it says that '%s' is to be removed, which is no chunk",
                            g->wrong);
     return IOR_OK;
 }

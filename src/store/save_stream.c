@@ -41,7 +41,8 @@ struct job {
 static enum ior_err refuse(const struct job *j, enum ior_err err, const char *what)
 {
     const struct stream_row *row = &j->what->row;
-    return ior_why_set(j->why, err, "catalog: partition %" PRIu32 ", stream %016" PRIx64 ": %s",
+    return ior_why_set(j->why, err,
+                       KV_LMDB_FILE ": partition %" PRIu32 ", stream %016" PRIx64 ": %s",
                        row->partition, row->uid, what);
 }
 

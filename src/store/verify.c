@@ -1,6 +1,6 @@
 /* src/store/verify.c - see verify.h: the order of things.
- * Happy path: identity, a copy of the catalog in memory, names and rows against each other, the
- * journal against rows, chunk files against rows, files that nobody names.
+ * Happy path: identity, the pages of the catalog, a copy of it in memory, names and rows against
+ * each other, the journal against rows, chunk files against rows, files that nobody names.
  * Failure modes: without an identity there is nothing to look at. A catalog that cannot be read
  * is an error that is told, and what could be read of it is still compared. */
 #include "store/verify.h"
@@ -11,9 +11,11 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "store/kv_pages.h"
 #include "store/verify_private.h"
 
-enum { TEXT_BYTES = 2048 };
+/* Places of the catalog's pages that are told; one bad page may make many. */
+enum { TEXT_BYTES = 2048, WRONG_PAGES_MAX = 100 };
 
 void verify_say(struct verify *v, enum verify_level level, const char *file, uint64_t offset_bytes,
                 const char *fmt, ...)
@@ -23,9 +25,13 @@ void verify_say(struct verify *v, enum verify_level level, const char *file, uin
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    /* What is wrong with a catalog that is to be replaced is no error of the directory. */
+    if (v->rebuild && level == VERIFY_ERROR && strcmp(file, KV_LMDB_FILE) == 0) level = VERIFY_NOTE;
     const struct verify_finding f = {level, file, offset_bytes, text};
     if (level == VERIFY_ERROR) {
         v->counts->errors++;
+    } else if (level == VERIFY_LOST) {
+        v->counts->losses++;
     } else {
         v->counts->notes++;
     }
@@ -64,14 +70,45 @@ static void on_wrong(void *ctx, const char *table, struct ior_slice key, const c
                hex[0] != 0 ? ", key " : "", hex, what);
 }
 
+static bool on_wrong_page(void *ctx, uint64_t offset_bytes, const char *what)
+{
+    struct verify *v = ctx;
+    verify_say(v, VERIFY_ERROR, KV_LMDB_FILE, offset_bytes, "%s", what);
+    if (++v->wrong_pages < WRONG_PAGES_MAX) return true;
+    verify_say(v, VERIFY_NOTE, KV_LMDB_FILE, VERIFY_NO_OFFSET,
+               "more may be wrong with its pages: this was where looking at them ended");
+    return false;
+}
+
+/* *ret_whole: nothing in them can hide a value. */
+static enum ior_err check_pages(struct verify *v, bool *ret_whole, struct ior_why *why)
+{
+    struct kv_pages_report r;
+    *ret_whole = true;
+    if (v->p->dir == NULL) return IOR_OK;
+    enum ior_err err = kv_pages_check_file(v->p->dir, on_wrong_page, v, &r, why);
+    *ret_whole = err == IOR_OK && r.wrong == r.wrong_free;
+    if (err == IOR_OK && r.leaked > 0)
+        verify_say(v, VERIFY_NOTE, KV_LMDB_FILE, VERIFY_NO_OFFSET,
+                   "%" PRIu64 " of its pages are neither in use nor free: only room is lost",
+                   r.leaked);
+    return err == IOR_E_NOMEM ? err : IOR_OK; /* else it cannot be opened: the image says why */
+}
+
 static enum ior_err read_image(struct verify *v, struct ior_why *why)
 {
+    bool pages_whole;
+    enum ior_err err = check_pages(v, &pages_whole, why);
+    if (err != IOR_OK) return err;
+    why->text[0] = 0;
     const struct image_params ip = {.dir = v->p->dir,
                                     .kv = v->p->kv,
                                     .partitions = v->identity.ring_size,
                                     .on_wrong = on_wrong,
                                     .ctx = v};
-    return image_read(&ip, &v->image, why);
+    err = image_read(&ip, &v->image, why);
+    if (!pages_whole) v->image.whole = false;
+    return err;
 }
 
 enum ior_err verify_begin(struct verify *v, const struct verify_params *p,

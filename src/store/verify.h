@@ -1,6 +1,7 @@
 /* src/store/verify.h - is a data directory sound? And a new catalog for one that has lost it.
- * verify_run() only reads: identity, every record of the journal, every value of the catalog,
- * every chunk file that it names, and whether all of them say the same. Nothing is written and
+ * verify_run() only reads: identity, the pages of the catalog (kv_pages.h) and every value in it,
+ * every record of the journal, every chunk file that the catalog names, and whether all of them
+ * say the same. Nothing is written and
  * no file made. verify_rebuild() is in verify_rebuild.h.
  * The caller holds the lock of the directory. What is found is told one by one; after damage it
  * goes on with what can still be looked at.
@@ -12,7 +13,8 @@
 #include "rt/disk.h"
 #include "store/kv.h"
 
-enum verify_level { VERIFY_NOTE, VERIFY_ERROR };
+/* LOST: by a rebuild, or long before it; the directory is sound without it. */
+enum verify_level { VERIFY_NOTE, VERIFY_ERROR, VERIFY_LOST };
 #define VERIFY_NO_OFFSET UINT64_MAX
 
 struct verify_finding {
@@ -23,6 +25,7 @@ struct verify_finding {
 };
 
 struct verify_counts {
+    /* In the catalog: what the journal did since the last checkpoint is not in them. */
     uint64_t streams; /* those that are not deleted */
     uint64_t events;  /* in chunks and small streams, from low on */
     uint64_t bytes;   /* of their payloads */
@@ -31,6 +34,7 @@ struct verify_counts {
     uint64_t records; /* of the journal */
     uint64_t errors;
     uint64_t notes;
+    uint64_t losses; /* VERIFY_LOST */
 };
 
 struct verify_params {

@@ -16,23 +16,20 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "store/kv_private.h"
 
 enum {
     FRAME_HEAD_BYTES = 8,
     PIPE_BYTES = 64 << 10,
-    CHILD_CPU_S = 10,
+    CHILD_CPU_S = 1, /* and for each CHILD_BYTES_A_S */
     CHILD_BYTES_A_S = 16 << 20,
     UID_PARTS_BITS = 2
 };
 enum frame { FRAME_VALUE = 1, FRAME_WRONG, FRAME_END, FRAME_CLOSED };
 
-static const char *const table_names[] = {"meta",  "buckets", "streams", "rows", "chunks",
-                                          "small", "grave",   "groups",  "keys"};
-IOR_STATIC_ASSERT(IOR_LEN(table_names) == KV_TABLES, "every table has a name");
-
 const char *image_table_name(enum kv_table t)
 {
-    return table_names[t];
+    return kv_table_names[t];
 }
 
 /* ---- the image ---- */
@@ -240,7 +237,8 @@ struct errand {
     const char *dir;
     enum kv_table table;
     struct ior_slice from;
-    bool quick; /* no values; a clean stop is good enough */
+    bool quick;     /* no values; a clean stop is good enough */
+    bool mark_only; /* of quick: and where there was none nothing is walked either */
 };
 
 static bool was_clean(struct kv_reader *r)
@@ -291,7 +289,7 @@ _Noreturn static void be_child(const struct errand *e, int fd)
     if (e->quick) {
         if (was_clean(r)) {
             send_frame(&s, FRAME_END, KV_META, ior_slice(NULL, 0), ior_slice(NULL, 0));
-        } else if (walk_all(r, send_wrong, &s)) {
+        } else if (e->mark_only || walk_all(r, send_wrong, &s)) {
             send_frame(&s, FRAME_END, KV_KEYS, ior_slice(NULL, 0), ior_slice(NULL, 0));
         }
     } else {
@@ -310,6 +308,7 @@ struct receiver {
     pid_t pid;
     uint8_t *key;
     uint8_t *value;
+    size_t value_room;
 };
 
 static enum ior_err start_child(const struct errand *e, struct receiver *ret, struct ior_why *why)
@@ -361,7 +360,7 @@ static bool receive(struct receiver *c, enum frame *kind, enum kv_table *t, stru
     if (fread(head, sizeof head, 1, c->in) != 1) return false;
     size_t key_bytes = ior_get_u16(head + 2);
     size_t value_bytes = ior_get_u32(head + 4);
-    if (head[1] >= KV_TABLES || key_bytes > KV_KEY_BYTES_MAX || value_bytes > KV_VALUE_BYTES_MAX)
+    if (head[1] >= KV_TABLES || key_bytes > KV_KEY_BYTES_MAX || value_bytes > c->value_room)
         return false;
     if (key_bytes > 0 && fread(c->key, key_bytes, 1, c->in) != 1) return false;
     if (value_bytes > 0 && fread(c->value, value_bytes, 1, c->in) != 1) return false;
@@ -386,7 +385,7 @@ struct reading {
 static void tell(struct reading *g, enum kv_table t, struct ior_slice key, const char *what)
 {
     g->image->whole = false;
-    if (g->p->on_wrong != NULL) g->p->on_wrong(g->p->ctx, table_names[t], key, what);
+    if (g->p->on_wrong != NULL) g->p->on_wrong(g->p->ctx, kv_table_names[t], key, what);
 }
 
 static bool take_frame(void *ctx, enum frame kind, enum kv_table t, struct ior_slice key,
@@ -478,14 +477,17 @@ static enum ior_err read_on(struct reading *g, struct receiver *c, const struct 
 
 static enum ior_err read_by_children(struct reading *g, struct ior_why *why)
 {
-    struct receiver c = {.key = malloc(KV_KEY_BYTES_MAX), .value = malloc(KV_VALUE_BYTES_MAX)};
+    struct receiver c = {.key = malloc(KV_KEY_BYTES_MAX),
+                         .value = malloc(KV_VALUE_BYTES_MAX),
+                         .value_room = KV_VALUE_BYTES_MAX};
     struct catalog_key from = {.size_bytes = 0};
     enum ior_err err = c.key == NULL || c.value == NULL ? IOR_E_NOMEM : IOR_OK;
     bool closed = false;
     unsigned tries = 0;
     while (err == IOR_OK && !g->finished && !closed) {
         enum kv_table was = g->table;
-        struct errand e = {g->p->dir, g->table, catalog_key_slice(&from), false};
+        const struct errand e = {
+            .dir = g->p->dir, .table = g->table, .from = catalog_key_slice(&from)};
         g->last = from;
         g->taken = 0;
         err = read_on(g, &c, &e, &closed, why);
@@ -529,34 +531,61 @@ enum ior_err image_read(const struct image_params *p, struct image *ret, struct 
     return err;
 }
 
+/* ---- one question to one child ---- */
+
+struct answer {
+    bool said; /* one frame came */
+    enum frame kind;
+    enum kv_table table;
+    struct ior_slice key;
+    struct ior_slice text;
+    bool ended_well;
+    char how[128];
+    uint8_t key_room[KV_KEY_BYTES_MAX];
+    uint8_t text_room[512];
+};
+
+static enum ior_err ask(const struct errand *e, struct answer *ret, struct ior_why *why)
+{
+    struct receiver c = {
+        .key = ret->key_room, .value = ret->text_room, .value_room = sizeof ret->text_room};
+    bool circle;
+    enum ior_err err = start_child(e, &c, why);
+    if (err != IOR_OK) return err;
+    ret->said = receive(&c, &ret->kind, &ret->table, &ret->key, &ret->text);
+    ret->ended_well = end_child(&c, ret->how, sizeof ret->how, &circle);
+    return IOR_OK;
+}
+
+enum ior_err image_is_clean(const char *dir, bool *ret_clean, struct ior_why *why)
+{
+    const struct errand e = {.dir = dir, .quick = true, .mark_only = true};
+    struct answer a;
+    enum ior_err err = ask(&e, &a, why);
+    *ret_clean =
+        err == IOR_OK && a.said && a.ended_well && a.kind == FRAME_END && a.table == KV_META;
+    return err;
+}
+
 enum ior_err image_check(const char *dir, bool *ret_clean, struct ior_why *why)
 {
-    uint8_t key_room[KV_KEY_BYTES_MAX];
-    uint8_t value_room[sizeof why->text];
-    struct receiver c = {.key = key_room, .value = value_room};
-    struct errand e = {.dir = dir, .quick = true};
-    enum frame kind = FRAME_VALUE;
-    enum kv_table t = KV_META;
-    struct ior_slice key;
-    struct ior_slice value;
-    char how[128];
-    bool circle;
+    const struct errand e = {.dir = dir, .quick = true};
+    struct answer a;
     char place[2 * 24 + 1] = "";
-    enum ior_err err = start_child(&e, &c, why);
-    if (err != IOR_OK) return err;
-    bool said = receive(&c, &kind, &t, &key, &value);
-    bool ended_well = end_child(&c, how, sizeof how, &circle);
-    *ret_clean = said && kind == FRAME_END && t == KV_META;
-    if (said && kind == FRAME_END && ended_well) return IOR_OK;
-    if (said && kind == FRAME_CLOSED) {
-        err = key.size_bytes == 1 ? (enum ior_err)key.data[0] : IOR_E_CORRUPT;
-        return ior_why_set(why, err, "%.*s", (int)value.size_bytes, (const char *)value.data);
+    enum ior_err err = ask(&e, &a, why);
+    *ret_clean = err == IOR_OK && a.said && a.kind == FRAME_END && a.table == KV_META;
+    if (err != IOR_OK || (a.said && a.kind == FRAME_END && a.ended_well)) return err;
+    if (a.said && a.kind == FRAME_CLOSED) {
+        err = a.key.size_bytes == 1 ? (enum ior_err)a.key.data[0] : IOR_E_CORRUPT;
+        if ((unsigned)err >= IOR_E_COUNT) err = IOR_E_CORRUPT;
+        return ior_why_set(why, err, "%.*s", (int)a.text.size_bytes, (const char *)a.text.data);
     }
-    if (!said || kind != FRAME_WRONG)
+    if (!a.said || a.kind != FRAME_WRONG)
         return ior_why_set(why, IOR_E_CORRUPT, KV_LMDB_FILE ": %s",
-                           ended_well ? "damaged: it cannot be walked" : how);
-    for (size_t i = 0; i < key.size_bytes && i < 24; i++)
-        snprintf(place + 2 * i, sizeof place - 2 * i, "%02x", key.data[i]);
+                           a.ended_well ? "damaged: it cannot be walked" : a.how);
+    for (size_t i = 0; i < a.key.size_bytes && i < 24; i++)
+        snprintf(place + 2 * i, sizeof place - 2 * i, "%02x", a.key.data[i]);
     return ior_why_set(why, IOR_E_CORRUPT, KV_LMDB_FILE ": damage in table %s at key %s: %.*s",
-                       table_names[t], place, (int)value.size_bytes, (const char *)value.data);
+                       kv_table_names[a.table], place, (int)a.text.size_bytes,
+                       (const char *)a.text.data);
 }

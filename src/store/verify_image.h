@@ -59,3 +59,5 @@ const char *image_table_name(enum kv_table t);
 /* A child walks the whole file: is every value sound? CORRUPT with *why: damaged, or the child
  * died of it. OK when *ret_clean: the mark of a clean stop was there, and nothing was walked. */
 IOR_MUST_CHECK enum ior_err image_check(const char *dir, bool *ret_clean, struct ior_why *why);
+/* The mark alone; false where it cannot be read. Only errors of making a child. */
+IOR_MUST_CHECK enum ior_err image_is_clean(const char *dir, bool *ret_clean, struct ior_why *why);

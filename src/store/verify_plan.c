@@ -2,7 +2,7 @@
  * Happy path: rows of the old catalog, chunk files and names are gathered by uid; settle() says
  * for each how far it goes without the journal; a walk over the journal says where it goes on;
  * conclude() makes the row, so that a start that replays this journal accepts it.
- * Failure modes: what is lost is told once a stream. */
+ * Failure modes: what is lost is told once a stream (VERIFY_LOST). */
 #include "store/verify_plan.h"
 
 #include <inttypes.h>
@@ -42,7 +42,7 @@ static void tell_lost(struct plan *p, const struct plan_stream *s, uint64_t from
     char text[128];
     if (from > to) return;
     snprintf(text, sizeof text, "events %" PRIu64 " to %" PRIu64 " are lost", from, to);
-    tell(p, s, VERIFY_ERROR, text);
+    tell(p, s, VERIFY_LOST, text);
 }
 
 /* ---- gathering ---- */
@@ -184,7 +184,7 @@ static enum ior_err gather_file(struct plan *p, const struct verify_file *f, str
     enum ior_err err = chunk_find(p->v.p->disk, f->partition, f->uid, f->first_seqnum, &found, why);
     if (err == IOR_E_NOMEM || err == IOR_E_VERSION) return err;
     if (err != IOR_OK) {
-        verify_say(&p->v, VERIFY_ERROR, path, VERIFY_NO_OFFSET, "%s", why->text);
+        verify_say(&p->v, VERIFY_LOST, path, VERIFY_NO_OFFSET, "%s", why->text);
         return IOR_OK;
     }
     struct plan_stream *s = find_or_add(p, f->partition, f->uid);
@@ -198,7 +198,7 @@ static enum ior_err gather_file(struct plan *p, const struct verify_file *f, str
     c.named = old_row(p, s, f, &found, &old);
     if (c.named) c.row = old;
     if (c.damaged)
-        verify_say(&p->v, VERIFY_ERROR, path, VERIFY_NO_OFFSET,
+        verify_say(&p->v, VERIFY_LOST, path, VERIFY_NO_OFFSET,
                    "damaged in the middle; what is sound of it is kept");
     struct plan_chunk *chunks = reallocarray(s->chunks, s->chunk_count + 1, sizeof *chunks);
     if (chunks == NULL) return IOR_E_NOMEM;
@@ -383,7 +383,7 @@ static void give_name(struct plan *p, struct plan_stream *s)
             break;
     }
     set_name(s, bucket, ior_slice_str(name));
-    tell(p, s, VERIFY_ERROR, "its name is lost; this one was made");
+    tell(p, s, VERIFY_LOST, "its name is lost; this one was made");
 }
 
 /* The row, now that it is known where the journal goes on. */
@@ -392,7 +392,7 @@ static void conclude(struct plan *p, struct plan_stream *s)
     struct stream_row *row = &s->row;
     const struct verify_stream *j = verify_find_stream(&p->v, s->uid);
     if (!s->wanted) {
-        if (j == NULL) tell(p, s, VERIFY_ERROR, "only its name is left: its ids begin anew");
+        if (j == NULL) tell(p, s, VERIFY_LOST, "only its name is left: its ids begin anew");
         if (j == NULL || j->created) return;
         s->wanted = true;
         row->low = row->high = 0;
@@ -504,7 +504,7 @@ bool plan_group(struct plan *p, uint32_t group, struct group_row *ret)
         ret->applied_index = g->first_applied - 1;
         ret->term = g->first_term;
         if (ret->applied_index > known)
-            verify_say(&p->v, VERIFY_ERROR, JOURNAL_DIR, VERIFY_NO_OFFSET,
+            verify_say(&p->v, VERIFY_LOST, JOURNAL_DIR, VERIFY_NO_OFFSET,
                        "group %" PRIu32 ": records %" PRIu64 " to %" PRIu64
                        " are neither here nor in a row: what they did may be lost",
                        group, known + 1, ret->applied_index);
@@ -571,9 +571,11 @@ enum ior_err plan_make(struct plan *p, const struct verify_params *vp, struct ve
     if (err == IOR_OK) err = read_journal(p, why);
     if (err == IOR_OK) err = adopt_all(p);
     if (err == IOR_OK && !p->v.image.whole)
-        verify_say(&p->v, VERIFY_ERROR, KV_LMDB_FILE, VERIFY_NO_OFFSET,
-                   "it cannot be read whole: streams of which neither a chunk file nor the journal "
-                   "has a trace are lost without a name");
+        verify_say(
+            &p->v, VERIFY_LOST, KV_LMDB_FILE, VERIFY_NO_OFFSET,
+            "it could not be read whole: small streams and users in the part that is damaged, "
+            "of which neither a chunk file nor the journal has a trace, are lost without a "
+            "name");
     if (err == IOR_OK && p->count > 0) {
         qsort(p->items, p->count, sizeof *p->items, by_place);
         for (size_t i = 0; i < p->count; i++) conclude(p, p->items[i]);

@@ -53,6 +53,7 @@ struct verify {
     struct ior_map streams;      /* uid -> verify_stream */
     uint64_t first_segment;      /* 0: unknown */
     bool rebuild;                /* gaps are noted, not told */
+    unsigned wrong_pages;        /* of the catalog, that were told */
 };
 
 /* offset: VERIFY_NO_OFFSET for none. */

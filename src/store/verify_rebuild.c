@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "store/kv_pages.h"
 #include "store/verify_plan.h"
 
 #define MAKE_FOLDER "catalog.rebuild"
@@ -161,7 +162,7 @@ static enum ior_err write_facts(struct writing *g, bool has_group)
     const struct verify_group *first = &p->v.groups[0];
     if (first->seen && first->first_applied == 1) return IOR_OK; /* the journal has them all */
     verify_say(
-        &p->v, VERIFY_ERROR, KV_LMDB_FILE, VERIFY_NO_OFFSET,
+        &p->v, VERIFY_LOST, KV_LMDB_FILE, VERIFY_NO_OFFSET,
         "ALL USERS, GROUPS, GRANTS AND PASSWORDS THAT THE JOURNAL NO LONGER HAS ARE LOST: the "
         "next start makes its first users anew, with the passwords of the configuration");
     if (!has_group) return IOR_OK;
@@ -229,7 +230,8 @@ static enum ior_err make_catalog(struct plan *p, const char *folder, struct ior_
     if (err != IOR_OK) return err;
     err = write_all(&g);
     kv_close(g.kv);
-    if (err == IOR_OK) return IOR_OK;
+    struct kv_pages_report report; /* what takes the old one's place has to be sound */
+    if (err == IOR_OK) return kv_pages_check_file(folder, NULL, NULL, &report, why);
     return ior_why_set(why, err, "cannot write the new catalog: %s", ior_err_reason(err));
 }
 
@@ -248,7 +250,7 @@ static enum ior_err put_aside(struct plan *p, struct ior_why *why)
             chunk_path(s->partition, s->uid, s->chunks[k].row.first_seqnum, path);
             snprintf(aside, sizeof aside, "%s.lost", path);
             err = disk_rename(p->v.p->disk, path, aside);
-            verify_say(&p->v, VERIFY_ERROR, path, VERIFY_NO_OFFSET,
+            verify_say(&p->v, VERIFY_LOST, path, VERIFY_NO_OFFSET,
                        "the events behind it are lost, so it is renamed to %s", aside);
         }
         chunk_folder(s->partition, s->uid, path);
@@ -259,7 +261,8 @@ static enum ior_err put_aside(struct plan *p, struct ior_why *why)
 }
 
 /* The old file gets a second name, then the new one takes the first. */
-static enum ior_err exchange(struct plan *p, const char *folder, struct ior_why *why)
+static enum ior_err exchange(struct plan *p, const char *folder, char ret_old[VERIFY_OLD_BYTES],
+                             struct ior_why *why)
 {
     char from[PATH_BYTES];
     char to[PATH_BYTES];
@@ -267,8 +270,13 @@ static enum ior_err exchange(struct plan *p, const char *folder, struct ior_why 
     snprintf(from, sizeof from, "%.4000s/" KV_LMDB_FILE, folder);
     snprintf(to, sizeof to, "%.4000s/" KV_LMDB_FILE, p->v.p->dir);
     for (int n = 1;; n++) {
-        snprintf(bad, sizeof bad, "%.4000s/" KV_LMDB_FILE ".bad-%d", p->v.p->dir, n);
-        if (link(to, bad) == 0 || errno == ENOENT) break;
+        snprintf(ret_old, VERIFY_OLD_BYTES, KV_LMDB_FILE ".bad-%d", n);
+        snprintf(bad, sizeof bad, "%.4000s/%s", p->v.p->dir, ret_old);
+        if (link(to, bad) == 0) break;
+        if (errno == ENOENT) {
+            ret_old[0] = 0;
+            break;
+        }
         if (errno != EEXIST || n == BAD_MAX) return fail(why, "keep the old catalog as", bad);
     }
     enum ior_err err = disk_sync_dir(p->v.p->disk, ".");
@@ -282,16 +290,17 @@ static enum ior_err exchange(struct plan *p, const char *folder, struct ior_why 
 }
 
 enum ior_err verify_rebuild(const struct verify_params *p, struct verify_counts *ret,
-                            struct ior_why *why)
+                            char ret_old[VERIFY_OLD_BYTES], struct ior_why *why)
 {
     struct plan plan;
     char folder[PATH_BYTES];
     IOR_ASSERT(p->dir != NULL);
+    ret_old[0] = 0;
     snprintf(folder, sizeof folder, "%.4000s/" MAKE_FOLDER, p->dir);
     enum ior_err err = plan_make(&plan, p, ret, why);
     if (err == IOR_OK) err = make_catalog(&plan, folder, why);
     if (err == IOR_OK) err = put_aside(&plan, why);
-    if (err == IOR_OK) err = exchange(&plan, folder, why);
+    if (err == IOR_OK) err = exchange(&plan, folder, ret_old, why);
     plan_done(&plan);
     return err;
 }

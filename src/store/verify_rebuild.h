@@ -14,7 +14,9 @@
 
 #include "store/verify.h"
 
-/* Findings: what is lost is a VERIFY_ERROR, what was found by other means a VERIFY_NOTE. p->dir
- * is there. */
+enum { VERIFY_OLD_BYTES = 64 };
+/* Findings: what is lost is a VERIFY_LOST; damage of the old catalog, and what was found by other
+ * means, a VERIFY_NOTE; a VERIFY_ERROR is why it gives up. p->dir is there. ret_old: the name
+ * that the old file has now; empty: there was none. */
 IOR_MUST_CHECK enum ior_err verify_rebuild(const struct verify_params *p, struct verify_counts *ret,
-                                           struct ior_why *why);
+                                           char ret_old[VERIFY_OLD_BYTES], struct ior_why *why);

@@ -3,6 +3,7 @@
  * its bounds, and parsing it again onto itself gives the same. */
 #include <string.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/config.h"
 
@@ -23,6 +24,22 @@ static void check_path(const char *text)
                strstr(text, "/../") == NULL);
 }
 
+static void check_rate(uint64_t rate, uint64_t max)
+{
+    uint64_t seconds = config_rate_seconds(rate);
+    IOR_ASSERT(config_rate_count(rate) <= max);
+    IOR_ASSERT(seconds == 1 || seconds == 60 || seconds == 3600);
+}
+
+static void check_addresses(const char *text)
+{
+    struct ior_networks n;
+    enum ior_err err = ior_networks_parse(ior_slice_str(text), &n, NULL);
+    IOR_ASSERT(err == IOR_OK && n.count <= NETWORKS_MAX);
+    for (size_t i = 0; i < n.count; i++)
+        IOR_ASSERT(n.items[i].bits <= 128 && ior_networks_have(&n, &n.items[i].address));
+}
+
 #define CHECK_TEXT(field, min, max) check_text(field, sizeof(field), min, max)
 #define CHECK_SECRET CHECK_TEXT
 #define CHECK_PATH(field, min, max) check_path(field)
@@ -32,6 +49,9 @@ static void check_path(const char *text)
 #define CHECK_PORT CHECK_INT
 #define CHECK_BYTES CHECK_INT
 #define CHECK_MS CHECK_INT
+#define CHECK_RATE(field, min, max) check_rate(field, max)
+#define CHECK_BYTERATE CHECK_RATE
+#define CHECK_ADDRESSES(field, min, max) check_addresses(field)
 
 static void check_bounds(const struct config *c)
 {

@@ -64,7 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
     }
     uint8_t *scratch = malloc(size_bytes == 0 ? 1 : size_bytes);
     IOR_ASSERT(scratch != NULL);
-    size_t count = query_parse(ior_slice(data, size_bytes), scratch, params);
+    bool whole = false;
+    size_t count = query_parse(ior_slice(data, size_bytes), scratch, params, &whole);
     for (size_t i = 0; i < count; i++) {
         if (ior_slice_eq(params[i].name, IOR_SLICE("s"))) check_one(params[i].value, &all);
         if (ior_slice_eq(params[i].name, IOR_SLICE("cursor"))) check_cursor(params[i].value);

@@ -246,6 +246,24 @@ class Verbs(unittest.TestCase):
         self.node.start()
         self.assertEqual(self.verb("ping").returncode, OK)
 
+    def test_run_file_of_somebody_else(self):
+        """stop ends the process that holds the lock, whatever node.run says, and also when there is none."""
+        for text in ("pid {}\nhttp 127.0.0.1:1\n", None):
+            self.node.start()
+            other = subprocess.Popen(["sleep", "60"])
+            track(other.pid)
+            path = os.path.join(self.node.data, "node.run")
+            if text:
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text.format(other.pid))
+            else:
+                os.unlink(path)
+            self.assertEqual(self.verb("stop").returncode, OK)
+            self.assertEqual(self.node.wait(), 0)
+            self.assertIsNone(other.poll())
+            other.kill()
+            other.wait()
+
     # --- console ---
 
     def test_console_and_ping(self):
@@ -292,14 +310,15 @@ class Verbs(unittest.TestCase):
         self.assertEqual({a.split(":")[0] for a in mine}, {"0100007F"})
 
     def test_signals(self):
-        """SIGTERM, SIGINT and (the terminal is gone) SIGHUP stop a console cleanly; SIGPIPE does not."""
-        for how in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        """SIGTERM and SIGINT stop a console cleanly; SIGPIPE does not, nor does SIGHUP where there is no terminal."""
+        for how in (signal.SIGTERM, signal.SIGINT):
             self.node.start()
             self.node.stop(how)
         self.node.start()
-        os.kill(self.node.process.pid, signal.SIGPIPE)
-        time.sleep(0.05)
-        self.assertTrue(self.node.running(), f"SIGPIPE ended the node: {self.node.process.poll()}")
+        for harmless in (signal.SIGPIPE, signal.SIGHUP):
+            os.kill(self.node.process.pid, harmless)
+            time.sleep(0.05)
+            self.assertTrue(self.node.running(), f"{harmless} ended the node: {self.node.process.poll()}")
         self.assertEqual(self.node.call("GET", "/livez", token=None).status, 200)
 
     def test_signal_during_the_start(self):

@@ -23,8 +23,8 @@ from lib.wire import SLOW  # noqa: E402
 FLAT = ("src/base", "src/rt", "src/store", "src/auth", "src/core", "src/app", "cluster", "proto/http", "config",
         "tools", "test", "docs")
 LITERAL = re.compile(r"``([^`]+)``")
-# What is made by a build or by a node (rel/iorio/, rel/db_data/) is no path of the tree.
-PATH = re.compile(r"(src|cluster|proto|config|tools|test|docs|rel(?!/iorio$|/iorio/|/db_))/[\w./*-]+")
+# What is made by a build or by a node (rel/iorio/, rel/db_data/, rel/ssl/) is no path of the tree.
+PATH = re.compile(r"(src|cluster|proto|config|tools|test|docs|rel(?!/iorio$|/iorio/|/db_|/ssl))/[\w./*-]+")
 
 
 def text_of(path):
@@ -169,17 +169,27 @@ class Tables(unittest.TestCase):
         rows = re.findall(r'^X\(\w+, "([^"]+)", \w+, "([^"]*)", \d+, \d+, (\w+),\s*"([^"]*)"\)',
                           text_of("config/keys.def"), re.M)
         self.assertEqual(len(rows), len(re.findall(r"^X\(", text_of("config/keys.def"), re.M)))
-        expected = [[f"``{key}``", f"``{default}``" if default else "empty",
-                     ("First start only. " if when == "FIRST_START" else "") + help_]
+        words = {"FIRST_START": "First start only. ", "LIVE": "Live. ", "AT_START": ""}
+        expected = [[f"``{key}``", f"``{default}``" if default else "empty", words[when] + help_]
                     for key, default, when, help_ in rows]
         self.assertEqual(table("docs/operations.rst", "key", "default", "meaning"), expected)
 
     def test_metrics(self):
-        """docs/operations.rst lists every metric."""
+        """docs/operations.rst lists every metric; of histograms and counters by bucket the family."""
         rows = re.findall(r'^M\((COUNTER|GAUGE), (\w+), "([^"]*)"\)', text_of("src/base/metrics.def"), re.M)
         self.assertEqual(len(rows), len(re.findall(r"^M\(", text_of("src/base/metrics.def"), re.M)))
         expected = [[f"``iorio_{name}{'_total' if kind == 'COUNTER' else ''}``", kind.lower(), help_]
                     for kind, name, help_ in rows]
+        text = re.sub(r"/\*.*?\*/", "", text_of("src/base/metrics.def"), flags=re.S)
+        rows = re.findall(r'^H\(\w+, (\w+), (\w*) ?, (\w*) ?, "([^"]*)"\)', text, re.M)
+        self.assertEqual(len(rows), len(re.findall(r"^H\(", text, re.M)))
+        for family, label, _, help_ in rows:
+            if help_:
+                values = ", ".join(v for f, _, v, _ in rows if f == family)
+                expected.append([f"``iorio_{family}``", "histogram", help_ + (f" ``{label}``: {values}." if label else "")])
+        rows = re.findall(r'^B\((\w+), "([^"]*)"\)', text, re.M)
+        self.assertEqual(len(rows), len(re.findall(r"^B\(", text, re.M)))
+        expected += [[f"``iorio_{name}_total``", "counter", help_.replace("`", "``")] for name, help_ in rows]
         self.assertEqual(table("docs/operations.rst", "metric", "kind", "meaning"), expected)
 
     def test_exit_codes(self):
@@ -192,7 +202,7 @@ class Tables(unittest.TestCase):
     def test_routes(self):
         """docs/api.rst has a heading for every route and for no other."""
         routes = re.findall(r'^R\((\w+),\s*"([^"]+)"', text_of("src/../proto/http/routes.def"), re.M)
-        headings = re.findall(r"^((?:GET|POST|PUT|PATCH|DELETE) /\S+)\n~+$", text_of("docs/api.rst"), re.M)
+        headings = re.findall(r"^((?:GET|POST|PUT|PATCH|DELETE|ANY) /\S+)\n~+$", text_of("docs/api.rst"), re.M)
         self.assertEqual(sorted(headings), sorted(f"{method} {path}" for method, path in routes))
 
     def test_configuration(self):
@@ -537,7 +547,11 @@ class Answers(unittest.TestCase):
         """/metrics has exactly the metrics of docs/operations.rst."""
         named = {bare(row[0]) for row in table("docs/operations.rst", "metric", "kind", "meaning")}
         text = self.node.call("GET", "/metrics", token=None).body.decode()
-        self.assertEqual({line.split()[0] for line in text.splitlines() if not line.startswith("#")}, named)
+        kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+        shown = {re.split(r"[ {]", line)[0] for line in text.splitlines() if not line.startswith("#")}
+        families = {name for name, kind in kinds.items() if kind == "histogram"}
+        self.assertEqual({re.sub(r"_(bucket|sum|count)$", "", n) if re.sub(r"_(bucket|sum|count)$", "", n) in families else n
+                          for n in shown}, named)
 
 
 class Markup(unittest.TestCase):

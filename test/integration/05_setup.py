@@ -20,7 +20,7 @@ import unittest
 sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SLOW = float(os.environ.get("IORIO_TEST_SLOW", "1"))
-RUN = ("gcc libc6-dev make pkg-config meson ninja-build python3 curl libh2o-evloop-dev libuv1-dev libssl-dev "
+RUN = ("gcc libc6-dev make pkg-config meson ninja-build python3 curl openssl libh2o-evloop-dev libuv1-dev libssl-dev "
        "libjwt-dev libjansson-dev libsodium-dev libxxhash-dev liblmdb-dev").split()
 
 FAKES = {
@@ -334,7 +334,7 @@ class Release(SetupCase):
         """`make` lists the targets; `make clean` leaves release, configuration and data alone."""
         code, out, _ = self.call("make")
         self.assertEqual(code, 0)
-        for target in ("console newrel refetchdeps fmt test check-asan check-tsan sim fuzz bench kill9 power clean "
+        for target in ("console newrel refetchdeps fmt test check-asan check-tsan sim fuzz bench kill9 slowhttp power clean "
                        "help").split():
             self.assertRegex(out, f"(?m)^make {target} +[A-Za-z0-9]")
         self.assertEqual(self.call("make", "newrel")[0], 0)

@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import sys
+import threading
 import time
 import unittest
 
@@ -12,6 +13,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib.case import BINARY, JSON, NDJSON, NodeCase  # noqa: E402
 from lib.node import wait_until  # noqa: E402
+from lib.wire import build  # noqa: E402
 
 BAD_JSON = [
     b"", b" ", b"{", b"}", b"[1,]", b'{"a":1,}', b'{"a"}', b"{1:2}", b"nul", b"True", b"NaN",
@@ -297,6 +299,16 @@ class Read(NodeCase):
                     "?from=0&limit=2": [1, 2], "?from=abc&limit=2": [29, 30], "?from=&limit=2": [29, 30],
                     "?from=1.5": [30], "?from=1&limit=100": list(range(1, 21)), "?limit=0&from=5": []})
 
+    def test_huge_numbers(self):
+        """A number that no integer of the node holds is the largest one, not none."""
+        huge = "9" * 30
+        self.assertEqual(self.ids(f"?limit={huge}"), self.ids("?limit=1000"))
+        self.assertEqual(self.ids(f"?from={huge}&limit=9"), [])
+        self.assertEqual(self.ids(f"?from=-{huge}&limit=2"), [1, 2])
+        self.assertEqual(self.ids(f"?from=9223372036854775808&limit={huge}"), [])
+        self.assertEqual(self.ids(f"?limit=-{huge}"), [])
+        self.assertEqual(self.ids(f"?from=2&to={huge}&limit=1"), [2])
+
     def test_negative_from(self):
         """from=-n starts n before the end, at the oldest at most."""
         self.check({"?from=-1": [30], "?from=-3&limit=10": [28, 29, 30], "?from=-3": [28],
@@ -392,6 +404,8 @@ class NoStream(NodeCase):
 
 
 class Large(NodeCase):
+    CONF = {"memory.tail": "16MB", "journal.max_bytes": "64MB"}
+
     def test_large_answers(self):
         """Answers of many MB arrive whole, as an array and as NDJSON."""
         event = b'"' + b"x" * 100000 + b'"'
@@ -402,6 +416,36 @@ class Large(NodeCase):
         self.assertEqual(answer.body.count(event), 100)
         answer = self.get(self.at + "?from=1&limit=100", [("Accept", NDJSON)])
         self.assertEqual(answer.body.count(event + b"}\n"), 100)
+
+    def test_fast_readers_of_a_long_stream(self):
+        """Readers who take what comes as fast as it comes, from the disk: h2o must not lose track of a
+        socket whose writes wait now and then (a release build ended by an assertion)."""
+        line = b'"' + b"x" * 1000 + b'"\n'
+        count = 0
+        while count < 30000:
+            answer = self.post(line * 1000, NDJSON)
+            if answer.status == 503:  # a checkpoint makes room
+                time.sleep(0.05)
+                continue
+            self.assertEqual(answer.status, 201, answer)
+            count += 1000
+        head = [("X-Session", self.node.token()), ("Accept", NDJSON), ("Connection", "close")]
+        wrong = []
+
+        def read_all():
+            for _ in range(4):
+                with self.node.wire() as wire:
+                    wire.send(build("GET", self.at + "?from=1&limit=100000", head))
+                    raw = wire.rest()
+                if not raw.endswith(b"0\r\n\r\n") or raw.count(b'{"meta":{"id":') != count:
+                    wrong.append(raw[-200:])
+
+        threads = [threading.Thread(target=read_all) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
 
     def test_event_larger_than_a_segment(self):
         """An event larger than journal.segment is kept, also over kill -9."""

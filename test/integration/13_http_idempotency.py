@@ -78,6 +78,15 @@ class Idempotency(NodeCase):
                 self.assertError(self.post(b"1", headers=key(text)), 400, "invalid-field")
         self.assertEqual(self.ids("?limit=10"), [1, 2])
 
+    def test_twice(self):
+        """Two keys for one append are 400, and so are two conditions."""
+        for name, values in (("Idempotency-Key", "ab"), ("If-Match", ('"0"', '"1"')), ("If-None-Match", "**")):
+            with self.subTest(name=name):
+                headers = [(name, values[0]), (name, values[1])]
+                self.assertError(self.post(b"1", headers=headers), 400, "invalid-field", field=name)
+        self.assertError(self.post(b"1", headers=[("If-Match", '"00"')]), 400, "invalid-field", field="If-Match")
+        self.assertEqual(self.ids("?limit=9"), [])
+
     def test_memory(self):
         """With Prefer: durability=memory a retry is accepted again and appends nothing."""
         headers = key("k") + (("Prefer", "durability=memory"),)

@@ -2,13 +2,16 @@
 """test/integration/14_http_delete.py - API.md section 3: DELETE of a stream, and truncation."""
 
 import os
+import re
 import sys
 import threading
+import time
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib.case import BINARY, NDJSON, NodeCase  # noqa: E402
+from lib.wire import build  # noqa: E402
 
 
 class Base(NodeCase):
@@ -81,13 +84,40 @@ class Delete(Base):
         self.assertGone(self.delete("?to=3"), 4, 5)
         self.assertEqual([e["data"] for e in self.get(self.at + "?limit=9").json()], [4, 5])
 
+    def test_no_hole_in_an_answer(self):
+        """Events that go while a long answer is on its way: the connection is cut, and no id is left out."""
+        line = b'"' + b"x" * 9000 + b'"\n'
+        for _ in range(20):
+            self.post(line * 100, NDJSON)
+        with self.node.wire() as wire:
+            wire.send(build("GET", self.at + "?from=1&limit=5000", [("X-Session", self.node.token()),
+                                                                   ("Accept", NDJSON)]))
+            self.assertEqual(wire.read_head()[0], 200)
+            time.sleep(0.3)  # the sockets are full now, and the node waits for us
+            self.assertGone(self.delete("?to=1900"), 1901, 2000)
+            raw = wire.rest()
+        self.assertFalse(raw.endswith(b"0\r\n\r\n"), "it looks whole")
+        ids = [int(n) for n in re.findall(rb'\{"meta":\{"id":(\d+),', raw)]
+        self.assertEqual(ids, list(range(1, len(ids) + 1)))
+        self.assertLess(len(ids), 1900)
+
     def test_to_must_be_a_number(self):
         """A `to` that is no id is 400 and removes nothing: it never means everything."""
         self.append(b"1", b"2")
         for text in ("", "x", "1.5", "1e1", "99999999999999999999", "+1", "0x1"):
             with self.subTest(text=text):
-                self.assertError(self.delete(f"?to={text}"), 400, "invalid-field", field="to")
+                value = text.replace("+", " ")
+                self.assertError(self.delete(f"?to={text}"), 400, "invalid-field", field="to", value=value)
         self.assertEqual(self.ids("?limit=9"), [1, 2])
+
+    def test_a_query_that_is_not_understood(self):
+        """A broken escape, a name in another case, a `to` behind too many parameters: 400, and nothing goes."""
+        self.append(b"1", b"2")
+        for query in ("to=%zz", "to=1%2", "%=1", "To=1", "tO=2", "&".join(["a=1"] * 96 + ["to=1"])):
+            with self.subTest(query=query[:20]):
+                self.assertError(self.delete("?" + query), 400, "invalid-field", field="to")
+        self.assertEqual(self.ids("?limit=9"), [1, 2])
+        self.assertGone(self.delete("?x=y&to=1&z"), 2, 2)
 
     def test_missing(self):
         """A stream that is not there is as good as deleted, and is not made."""

@@ -16,64 +16,12 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import jwt  # noqa: E402
 from lib.case import JSON, NodeCase  # noqa: E402
+from lib.cli import (CONNECTION, GAP, INTERRUPTED, NOT_FOUND, OK, PIPE, REFUSED, SAMPLE, USAGE, CliCase,  # noqa: E402
+                     command, run)
 from lib.node import ROOT, Node, clean_env, free_port, iorio, wait_until  # noqa: E402
 from lib.wire import SLOW  # noqa: E402
 
-CLI = os.path.join(ROOT, "tools", "ioriocli.py")
-SAMPLE = os.path.join(ROOT, "tools", "sample.json")
-OK, REFUSED, USAGE, CONNECTION, NOT_FOUND, INTERRUPTED, PIPE = 0, 1, 2, 3, 4, 130, 141
-GAP = 5
-
-
-class Run:
-    """How a run of the command line ended."""
-
-    def __init__(self, done):
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr.decode()
-
-    def json(self):
-        return json.loads(self.out)
-
-    def __repr__(self):
-        return f"<{self.code} {self.out[:500]!r} {self.err[:1000]!r}>"
-
-
-def command(*args):
-    return [sys.executable, "-B", CLI, *args]
-
-
-def run(*args, data=None, **options):
-    return Run(subprocess.run(command(*args), input=data, capture_output=True, env=clean_env(),
-                              stdin=subprocess.DEVNULL if data is None else None,
-                              timeout=30 * SLOW, check=False, **options))
-
-
-class CliCase(NodeCase):
-    def cli(self, *args, data=None, **options):
-        return run("-P", str(self.node.port), *args, data=data, **options)
-
-    def good(self, *args, data=None, **options):
-        ended = self.cli(*args, data=data, **options)
-        self.assertEqual((ended.code, ended.err), (OK, ""), ended)
-        return ended
-
-    def refused(self, code, *args, data=None):
-        """Ends with this code, with one line on stderr and nothing on stdout."""
-        ended = self.cli(*args, data=data)
-        self.assertEqual((ended.code, ended.out), (code, b""), ended)
-        self.assertRegex(ended.err, r"\Aioriocli: [^\n]+\n\Z")
-        return ended.err
-
-    def stored(self):
-        """The data of every event of this test's stream."""
-        with self.node.client(token=self.node.token()) as client:
-            return [e["data"] for e in client.iter(self.bucket, self.name, from_=1, limit=1 << 40)]
-
-    def file(self, data, name="input"):
-        path = os.path.join(self.node.folder, name)
-        with open(path, "wb") as f:
-            f.write(data)
-        return path
+SAMPLE_PATCH = os.path.join(ROOT, "tools", "sample_patch.json")
 
 
 class Post(CliCase):
@@ -129,6 +77,9 @@ class Post(CliCase):
                      ("get", "b", "s", "--from", "x"), ("post", "b", "s", "@/nowhere/at/all"),
                      ("post", "b", "s", "@/tmp"), ("post", "b", "s", "1", "--lines"), ("post", "b", "s", "1", "--skip", "3"),
                      ("post", "b", "s", "@" + SAMPLE, "--lines", "-c", JSON), ("get", "b", "s", "--raw", "--limit", "2"),
+                     ("post", "b", "s", "1", "--retry", "3"), ("post", "b", "s", "1", "--idempotency-key", "\u00fc"),
+                     ("post", "b", "s", "@" + SAMPLE, "--lines", "--idempotency-key", "k" * 101),
+                     ("delete", "b", "s", "--to", "-1"), ("delete", "b", "s", "--to", "x"), ("delete", "b"),
                      ("post", "b", "s", "1", "-c", "a\nb"), ("--timeout", "0", "list-buckets")):
             with self.subTest(args=args):
                 ended = self.cli(*args)
@@ -139,7 +90,7 @@ class Post(CliCase):
     def test_help(self):
         """--help documents verbs, options and exit codes."""
         text = run("--help").out.decode()
-        for word in ("post", "get", "list-buckets", "list-streams", "-u", "-p", "-t", "-H", "-P", "--json", "130"):
+        for word in ("post", "patch", "get", "list-buckets", "list-streams", "-u", "-p", "-t", "-H", "-P", "--json", "130"):
             self.assertIn(word, text)
         self.assertIn("--lines", run("post", "--help").out.decode())
 
@@ -155,6 +106,67 @@ class Post(CliCase):
         """--human prints for humans: the stream, the id and the time in UTC."""
         ended = self.good("--human", "post", self.bucket, self.name, "1")
         self.assertRegex(ended.out.decode(), rf"^{self.bucket}/{self.name} 1  20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d\d\dZ\n$")
+
+
+class Patch(CliCase):
+    def test_examples(self):
+        """The seed's examples: a file, invalid literals, a wrong content type."""
+        self.good("post", self.bucket, self.name, "@" + SAMPLE)
+        self.assertEqual(self.good("patch", self.bucket, self.name, "@" + SAMPLE_PATCH).json()["meta"]["id"], 2)
+        body = self.get(self.at + "/2").body
+        self.assertEqual(json.loads(body)["tags"], ["sample", "json", "patched"])
+        self.assertIn(b'"temperature":22.0', body)
+        self.assertNotIn(b"nothing", body)
+        for text, says in (("[{}]", "operation 0"), ("42", "an array"), ("[", "not JSON"),
+                           ('[{"op":"remove","path":"/nothing"}]', 'operation 0 (remove "/nothing")')):
+            error = self.refused(REFUSED, "patch", self.bucket, self.name, text)
+            self.assertIn("400 invalid-body", error)
+            self.assertIn(says, error)
+        error = self.refused(REFUSED, "patch", self.bucket, self.name, "@" + SAMPLE_PATCH, "-c", "text/plain")
+        self.assertIn("415", error)
+        self.assertIn("Accept-Patch: application/json-patch+json", error)
+        self.assertEqual(len(self.stored()), 2)
+
+    def test_if_match_and_input(self):
+        """--if-match is the last id; the patch may come from standard input; for humans it is a line."""
+        self.append(b'{"n":1}')
+        patch = '[{"op":"replace","path":"/n","value":%d}]'
+        self.good("patch", self.bucket, self.name, "-", "--if-match", "1", data=(patch % 2).encode())
+        error = self.refused(REFUSED, "patch", self.bucket, self.name, patch % 3, "--if-match", "1")
+        self.assertIn("412 conflict", error)
+        self.assertIn("expected 1, got 2", error)
+        text = self.good("--human", "patch", self.bucket, self.name, patch % 3).out.decode()
+        self.assertRegex(text, rf"\A{self.bucket}/{self.name} 3  20\d\d-[-0-9:. ]+Z\n\Z")
+        self.assertEqual([e["n"] for e in self.stored()], [1, 2, 3])
+        ended = self.cli("patch", self.bucket, self.name, "[]", "--if-match", "x")
+        self.assertEqual(ended.code, USAGE)
+
+    def test_nothing_there(self):
+        """A stream without an event: exit code 1 and what to do."""
+        self.assertIn("POST one first", self.refused(REFUSED, "patch", self.bucket, self.name, "[]"))
+
+    def test_client(self):
+        """iorio.Client.patch(): a list, text or bytes; the number of the operation that fails."""
+        with self.node.client(token=self.node.token()) as client:
+            client.post_json(self.bucket, self.name, {"n": 1, "\u00fc": "\u20ac"})
+            add = [{"op": "add", "path": "/\u00fc", "value": "\u00e9"}]
+            self.assertEqual(client.patch(self.bucket, self.name, add)["id"], 2)
+            self.assertEqual(client.patch(self.bucket, self.name, json.dumps(add), if_match=2)["id"], 3)
+            self.assertEqual(client.patch(self.bucket, self.name, json.dumps(add).encode(), idempotency_key="k")["id"], 4)
+            self.assertEqual(client.patch(self.bucket, self.name, json.dumps(add).encode(), idempotency_key="k")["id"], 4)
+            self.assertEqual(client.patch(self.bucket, self.name, [], prefer="memory"), {})
+            with self.assertRaises(iorio.Refused) as caught:
+                client.patch(self.bucket, self.name, [{"op": "test", "path": "/n", "value": 1},
+                                                      {"op": "remove", "path": "/x"}])
+            self.assertEqual((caught.exception.status, caught.exception.fields["op"]), (400, 1))
+            self.assertEqual(client.get(self.bucket, self.name)[0]["data"], {"n": 1, "\u00fc": "\u00e9"})
+
+    def test_conflict(self):
+        """The 409 of a patch that lost again and again, as the first Iorio DB spelt it."""
+        body = b'{"type":"error","reason":{"reason":"confict","field":"seqnum","expected":7,"got":9}}'
+        error = iorio.refusal(iorio.Answer(409, {"Content-Type": "application/json"}, body))
+        self.assertEqual((error.status, error.type, error.fields["expected"], error.fields["got"]), (409, "error", 7, 9))
+        self.assertIn("confict", str(error))
 
 
 class Listen(CliCase):
@@ -192,6 +204,31 @@ class Listen(CliCase):
         start = time.monotonic()
         self.assertEqual(self.good("listen", f"{self.bucket}/{self.name}", "--wait", "1").out, b"")
         self.assertGreaterEqual(time.monotonic() - start, 1)
+
+    def test_wait_0(self):
+        """--wait 0 prints what is there, however much it is, and ends at once; new events only: nothing."""
+        self.call("POST", self.at, b"1\n" * 2500, "application/x-ndjson")
+        at = f"{self.bucket}/{self.name}"
+        start = time.monotonic()
+        lines = self.good("listen", at, "--from", "1", "--wait", "0").out.splitlines()
+        self.assertEqual([json.loads(line)["meta"]["id"] for line in lines], list(range(1, 2501)))
+        self.assertEqual(self.good("listen", at, "--wait", "0").out, b"")
+        self.assertLess(time.monotonic() - start, 10 * SLOW)
+        ended = run("-P", str(free_port()), "listen", "b/s", "--wait", "0")
+        self.assertEqual((ended.code, ended.out), (CONNECTION, b""))
+
+    def test_first_iorio(self):
+        """BUCKET:STREAM:ID, as the seed's README has it; each stream from an id of its own."""
+        self.append(b"1", b"2", b"3")
+        self.append(b'"x"', b'"y"', at=self.at + "-b")
+        ended = self.good("listen", f"{self.bucket}:{self.name}:3", f"{self.bucket}:{self.name}-b:2", "--wait", "0")
+        self.assertEqual(sorted(json.loads(line)["data"] for line in ended.out.splitlines() if b"y" not in line), [3])
+        self.assertEqual(ended.out.count(b"\n"), 2)
+        ended = self.good("listen", f"{self.bucket}:{self.name}", "--from=-1", "--wait", "0")
+        self.assertEqual(ended.json()["data"], 3)
+        # With a slash colons are part of the names.
+        self.append(b"1", at=f"/streams/{self.bucket}/a%3A2")
+        self.assertEqual(self.good("listen", f"{self.bucket}/a:2", "--from", "1", "--wait", "0").json()["meta"]["stream"], "a:2")
 
     def test_live(self):
         """Events of several streams as they come, also over a restart of the node: none twice, none lost."""
@@ -238,9 +275,9 @@ class Listen(CliCase):
         self.assertIn("no-perm", self.refused(REFUSED, "-t", "a.b.c", "listen", "b/s"))
 
     def test_usage(self):
-        """What is no BUCKET/STREAM, and more than 64, are exit code 2."""
+        """What is no BUCKET/STREAM or BUCKET:STREAM:ID, and more than 64, are exit code 2."""
         for args in (("b",), ("/s",), ("b/",), tuple(f"b/{n}" for n in range(65)), (), ("b/s", "--count", "0"),
-                     ("b/s", "--wait", "0")):
+                     ("b/s", "--wait", "-1"), ("b:",), (":s",), ("b:s:x",), ("b:s:",), ("b/s", "--wait", "nan")):
             ended = self.cli("listen", *args)
             self.assertEqual((ended.code, ended.out), (USAGE, b""), ended)
 
@@ -438,7 +475,7 @@ class Lines(CliCase):
     def test_node_dies(self):
         """When the node dies in the middle it is 3, and the lines named as stored are stored."""
         process = subprocess.Popen(command("-P", str(self.node.port), "post", self.bucket, self.name, "-", "--lines",
-                                           "--batch-lines", "50", "--json"), stdin=subprocess.PIPE,
+                                           "--batch-lines", "50", "--json", "--retry", "0"), stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_env())
 
         def feed():

@@ -252,5 +252,36 @@ class Stop(Base):
         self.soon("the rest to go", lambda: self.preview(self.of_bucket)["events"] == 0)
 
 
+class Readers(Base):
+    """Readers do not wait for a sweep."""
+    CONF = dict(SMALL, **{"eviction.interval": "1h"})
+
+    def test_a_new_policy(self):
+        """A policy holds for every request behind its answer, and what went stays away."""
+        self.fill("own", 30)
+        self.policy(self.of_bucket + "/own", max_events=20)
+        self.assertEqual(self.range("own"), (11, 30))
+        self.fill("other", 9)
+        self.policy(max_events=3)
+        self.assertEqual(self.range("other"), (7, 9))
+        self.assertEqual(self.range("own"), (11, 30))  # the stream's own still holds
+        self.assertError(self.call("GET", self.stream("other") + "/6"), 410, "gone")
+        self.policy(max_events=2)
+        self.assertEqual(self.range("other"), (8, 9))
+        self.assertEqual(self.call("DELETE", self.of_bucket).status, 204)
+        self.assertEqual(self.range("other"), (8, 9))
+
+    def test_old_events(self):
+        """An event is not shown when it is older than max_age, to the second."""
+        self.policy(max_age="2s")
+        self.fill("s", 10)
+        begin = time.monotonic()
+        self.soon("the events to go", lambda: self.range("s") == (11, 10))
+        self.assertGreater(time.monotonic() - begin, 1)
+        self.assertError(self.call("GET", self.stream("s") + "/3"), 410, "gone")
+        self.assertEqual(self.fill("s", 1), 11)
+        self.assertEqual(self.range("s"), (11, 11))
+
+
 if __name__ == "__main__":
     unittest.main()

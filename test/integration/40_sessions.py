@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import jwt  # noqa: E402
 from lib.case import JSON, NDJSON, NodeCase  # noqa: E402
 from lib.node import Node  # noqa: E402
-from lib.wire import SLOW  # noqa: E402
+from lib.wire import SLOW, build  # noqa: E402
 
 SECRET = "correct horse battery staple, 32 bytes and more"
 HOUR = 3600
@@ -76,6 +76,14 @@ class Login(NodeCase):
         self.assertTrue(0.6 < there / not_there < 1.6, (there, not_there))
         self.assertGreater(there, 0.005)
 
+    def test_large_body(self):
+        """A body that no login needs is 413, and is not parsed; a name or password that is too long is just wrong."""
+        body = json.dumps({"username": "admin", "password": "secret", "x": "y" * 16384}).encode()
+        self.assertError(self.call("POST", "/sessions", body, JSON, token=None), 413, "too-large")
+        self.assertError(self.call("POST", "/sessions", b"[" * 20000, JSON, token=None), 413, "too-large")
+        self.assertEqual(self.login(x="y" * 16000).status, 201)
+        self.assertError(self.login("admin", "x" * 1025), 401, "unauthorized")
+
     def test_bad_body(self):
         """A login that is no JSON is 400 invalid-body; one that makes no sense is refused, too."""
         for body in (b"", b"{", b"username=admin&password=secret", b'{"username":"admin","password":"\xff"}'):
@@ -136,6 +144,71 @@ class Login(NodeCase):
             self.assertNotIn(word, self.node.log())
 
 
+class Remembered(NodeCase):
+    """A password that was right is remembered; nothing else is."""
+
+    CONF = {"auth.login.failures": "0", "auth.login.failures.user": "0"}  # it is about many wrong ones
+
+    def metrics(self):
+        text = self.get("/metrics", token=None).body.decode()
+        return {name: int(re.search(rf"^iorio_{name}_total (\d+)$", text, re.M)[1])
+                for name in ("logins", "logins_failed", "logins_cached", "logins_shared", "logins_refused")}
+
+    def login(self, username, password):
+        """How long it took, and the status."""
+        body = json.dumps({"username": username, "password": password}).encode()
+        begin = time.perf_counter()
+        answer = self.call("POST", "/sessions", body, JSON, token=None)
+        return time.perf_counter() - begin, answer.status
+
+    def at_once(self, count, pairs):
+        """So many logins before the first answer; their statuses."""
+        wires = [self.node.wire(timeout_s=60 * SLOW) for _ in range(count)]
+        for number, wire in enumerate(wires):
+            username, password = pairs[number % len(pairs)]
+            wire.send(build("POST", "/sessions", [("Content-Type", JSON)],
+                            json.dumps({"username": username, "password": password}).encode()))
+        statuses = [wire.read("POST").status for wire in wires]
+        for wire in wires:
+            wire.close()
+        return statuses
+
+    def test_1_at_once(self):
+        """A hundred first logins of one user, and a hundred wrong ones, are a check each."""
+        self.assertEqual(self.at_once(100, [("anonymous", "secret")]), [201] * 100)
+        self.assertEqual(self.at_once(100, [("admin", "wrong")]), [401] * 100)
+        self.assertEqual(self.at_once(100, [("nobody", "wrong")]), [401] * 100)
+        found = self.metrics()
+        self.assertEqual((found["logins"], found["logins_failed"], found["logins_refused"]), (300, 200, 0))
+        # Others may have come when the first check was over.
+        self.assertGreater(found["logins_shared"] + found["logins_cached"], 250)
+
+    def test_2_fast_when_right(self):
+        """The second login with the right password costs no argon2id; a wrong one and an unknown user always do."""
+        self.login("admin", "secret")
+        right = min(self.login("admin", "secret")[0] for _ in range(10))
+        before = self.metrics()
+        pairs = [(self.login("admin", "Secret"), self.login("nobody-there", "secret")) for _ in range(16)]
+        self.assertEqual({status for pair in pairs for _, status in pair}, {401})
+        fastest_wrong, fastest_unknown = (min(times)[0] for times in zip(*pairs))
+        self.assertLess(right * 2, fastest_wrong)
+        self.assertTrue(0.6 < fastest_wrong / fastest_unknown < 1.6, (fastest_wrong, fastest_unknown))
+        after = self.metrics()
+        self.assertEqual(after["logins_cached"], before["logins_cached"])
+        self.assertEqual(after["logins_shared"], before["logins_shared"])
+
+    def test_3_a_storm(self):
+        """Thousands of logins one after the other are all answered, some with a pause."""
+        wires = [self.node.wire(timeout_s=60 * SLOW) for _ in range(32)]
+        request = build("POST", "/sessions", [("Content-Type", JSON)], b'{"username":"admin","password":"secret"}')
+        for _ in range(30):
+            for wire in wires:
+                wire.send(request)
+            self.assertEqual({wire.read("POST").status for wire in wires}, {201})
+        for wire in wires:
+            wire.close()
+
+
 class Forged(NodeCase):
     CONF = {"auth.secret": SECRET}
 
@@ -165,6 +238,18 @@ class Forged(NodeCase):
         self.check(jwt.make(SECRET, {"u": "admin", "exp": late}, header={"exp": exp}), False)
         self.check(jwt.make(SECRET, {"u": "admin", "exp": -1}), False)
         self.check(jwt.make(SECRET, {"u": "admin", "exp": 0}), False)
+
+    def test_not_before(self):
+        """A token is no good before its nbf, wherever it stands; there is no leeway."""
+        exp = now() + HOUR
+        self.check(jwt.make(SECRET, {"u": "admin", "exp": exp, "nbf": now() - 1}), True)
+        self.check(jwt.make(SECRET, {"u": "admin", "exp": exp, "nbf": now() + 60}), False)
+        self.check(jwt.make(SECRET, {"u": "admin", "exp": exp}, header={"nbf": now() + 60}), False)
+        self.check(jwt.make(SECRET, {"u": "admin", "exp": exp, "nbf": "soon"}), False)
+        token = jwt.make(SECRET, {"u": "admin", "exp": exp, "nbf": now() + 2})
+        self.check(token, False)
+        time.sleep(max(0.0, jwt.read(token)[1]["nbf"] - time.time()) + 0.05)
+        self.check(token, True)
 
     def test_expires_while_it_is_used(self):
         """A token that was good (and is remembered) is refused from its exp on."""
@@ -238,6 +323,15 @@ class Algorithm(NodeCase):
         exp = now() + HOUR
         self.assertEqual(self.get("/sessions", token=jwt.make(SECRET, {"u": "admin", "exp": exp}, "HS256")).status, 200)
         self.assertNoPerm(self.get("/sessions", token=jwt.make(SECRET, {"u": "admin", "exp": exp}, "HS512")))
+
+
+class LongSecret(NodeCase):
+    CONF = {"auth.secret": "k" * 1024}
+
+    def test_longest(self):
+        """A key may have 1024 bytes."""
+        self.assertTrue(jwt.signed_by(self.node.token(), "k" * 1024))
+        self.assertEqual(self.get("/sessions").status, 200)
 
 
 class Permissions(NodeCase):

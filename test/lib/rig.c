@@ -264,6 +264,7 @@ void rig_read(struct rig *r, struct read *rd)
     IOR_ASSERT(err == IOR_OK);
     IOR_ASSERT(rd->user[0] == 0); /* never inside the call */
     rig_turns(r);
+    if (rd->user[0] == 0) rig_settle(r); /* something has to go first, through the journal */
     IOR_ASSERT(rd->user[0] == 1);
 }
 

@@ -75,7 +75,7 @@ class Node:
         self.conf = out_path + ".conf"
         self.process = self.port = None
         with open(self.conf, "w") as f:
-            f.write("http.port = 0\npaths.data = %s\njournal.segment = 64KB\njournal.max_bytes = 256KB\n"
+            f.write("http.port = 0\npaths.data = %s\nmetrics.interval_s = 0s\njournal.segment = 64KB\njournal.max_bytes = 256KB\n"
                     "memory.tail = 1MB\nchunk.min_bytes = 256B\nchunk.max_items = 16\nchunk.max_bytes = 16KB\n" % self.data)
 
     def launch(self, kill=None):

@@ -1,7 +1,8 @@
 /* test/sim/facts.c - see facts.h. A user's credential number says which change
  * made him what he is. Two changes in flight never have a user in common, so the
  * order of the log does not matter. With each user goes a retention policy that has the
- * same number: on every worker both parts of the view must be of the same changes. */
+ * same number, and a revoked token: on every worker all parts of the view must be of the same
+ * changes, and a token that was taken back stays so through every crash. */
 #include "facts.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ static struct ior_slice user_name(unsigned user, char out[16])
 static enum ior_err add_user(struct meta_change *c, unsigned user, uint64_t number, bool unset)
 {
     char name[16];
-    char key[32];
+    char key[64];
     char value[256];
     user_name(user, name);
     snprintf(key, sizeof key, "user" FACT_SEP "%s", name);
@@ -40,6 +41,10 @@ static enum ior_err add_user(struct meta_change *c, unsigned user, uint64_t numb
     if (err != IOR_OK) return err;
     snprintf(key, sizeof key, "retention" FACT_SEP "b" FACT_SEP "%s", name);
     snprintf(value, sizeof value, "{\"max_events\":%llu}", ULL(number));
+    err = meta_change_set(c, ior_slice_str(key), unset ? none : ior_slice_str(value));
+    if (err != IOR_OK) return err;
+    snprintf(key, sizeof key, "revoked" FACT_SEP "%s" FACT_SEP "%032x", name, user);
+    snprintf(value, sizeof value, "{\"until\":%llu,\"v\":%llu}", ULL(INT64_MAX), ULL(number));
     return meta_change_set(c, ior_slice_str(key), unset ? none : ior_slice_str(value));
 }
 
@@ -146,6 +151,17 @@ static void check_retention(struct world *w, unsigned user, uint64_t seen, unsig
                     ULL(seen), user, ULL(r.max_events));
 }
 
+/* The token of his that was taken back: of the same number. */
+static void check_revoked(struct world *w, unsigned user, uint64_t seen, unsigned worker)
+{
+    char name[16];
+    struct revoked_token t = {.credential = 0};
+    bool any = revoked_of(meta_revoked(w->node->meta), user_name(user, name), 0, &t);
+    if (t.credential == seen && any == (seen != 0)) return;
+    trace_violation("worker %u sees credential %llu of user u%u and a revoked token of %llu",
+                    worker, ULL(seen), user, ULL(t.credential));
+}
+
 static uint64_t after_change(const struct fact_change *fc, unsigned user)
 {
     for (unsigned i = 0; i < fc->count; i++) {
@@ -160,6 +176,7 @@ static void check_policy(struct world *w, const struct policy *p, unsigned worke
         uint64_t seen = seen_by(p, user);
         const struct fact_change *fc = w->facts.busy[user];
         check_retention(w, user, seen, worker);
+        check_revoked(w, user, seen, worker);
         if (seen == w->facts.value[user]) continue;
         if (fc != NULL && seen == after_change(fc, user)) continue;
         trace_violation("worker %u sees credential %llu of user u%u, it must be %llu", worker,

@@ -179,7 +179,8 @@ static void on_seen(struct read *r)
     read_free(r);
 }
 
-static struct seen look(struct world *w, unsigned stream)
+/* evicts: as any reader; else as it is. */
+static struct seen look(struct world *w, unsigned stream, bool evicts)
 {
     struct model_stream *s = &w->model.streams[stream];
     struct seen seen = {.world = w};
@@ -188,22 +189,27 @@ static struct seen look(struct world *w, unsigned stream)
     IOR_ASSERT(err == IOR_OK);
     r->how = READ_LAST;
     r->limit = 1;
+    r->as_it_is = !evicts;
     r->user_ptr = &seen;
     world_enter_any(w);
     w->pending++;
     err = iorio_read(w->node, r, on_seen);
     worker_enter(NULL);
     IOR_ASSERT(err == IOR_OK);
-    world_turns(w);
+    if (evicts) {
+        world_settle(w);
+    } else {
+        world_turns(w);
+    }
     model_shows_low(&w->model, stream, seen.low, s->low);
     return seen;
 }
 
-static void expect_kept(struct world *w, const char *when)
+static void expect_kept(struct world *w, bool evicts, const char *when)
 {
     for (unsigned i = 0; i < MODEL_STREAMS; i++) {
         const struct model_stream *s = &w->model.streams[i];
-        struct seen seen = look(w, i);
+        struct seen seen = look(w, i, evicts);
         if (seen.high == 0) continue;
         retention_shows(w, i, seen.low, seen.high);
         if (seen.high + 1 - seen.low > PROOF_KEEPS)
@@ -241,7 +247,7 @@ void retention_prove(struct world *w)
     if (trace.counts[COUNT_policies] != policies + MODEL_STREAMS + MODEL_BUCKETS)
         trace_violation("nothing is wrong any more, but a change of policies was not taken");
     client_prove_alive(w); /* appends to every stream */
-    expect_kept(w, "after an append");
+    expect_kept(w, false, "after an append");
     set_all(w, NULL);
     for (unsigned i = 0; i < 40; i++) client_append(w);
     world_settle(w);
@@ -249,6 +255,11 @@ void retention_prove(struct world *w)
     retention_sweep(w);
     world_settle(w);
     end_sweeps(w);
-    expect_kept(w, "after a sweep");
+    expect_kept(w, false, "after a sweep");
+    set_all(w, NULL);
+    for (unsigned i = 0; i < 40; i++) client_append(w);
+    world_settle(w);
+    set_all(w, &policy);
+    expect_kept(w, true, "for a reader without a sweep");
     set_all(w, NULL);
 }

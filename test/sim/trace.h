@@ -26,6 +26,7 @@
     X(found, "of those, found after a recovery")                                                   \
     X(repeated, "appends with a known idempotency key")                                            \
     X(reused, "idempotency keys refused for other events")                                         \
+    X(patched, "patches acknowledged")                                                             \
     X(trims, "truncations and deletions acknowledged")                                             \
     X(reads, "reads")                                                                              \
     X(fired, "watches fired")                                                                      \
@@ -35,6 +36,7 @@
     X(refusals, "such changes refused for what was before them")                                   \
     X(policies, "changes of retention policies acknowledged")                                      \
     X(previews, "previews of retention")                                                           \
+    X(quotas, "counts of what a bucket holds, compared with its lists")                            \
     X(evicted, "looks at streams that retention had taken from")                                   \
     X(io_errors, "disk errors that made the journal stop")                                         \
     X(checkpoints, "checkpoints that ended well")                                                  \

@@ -48,6 +48,7 @@ void world_init(struct world *w, uint64_t seed)
     w->call_us = call_us[world_below(w, IOR_LEN(call_us))];
     model_init(&w->model);
     facts_init(&w->facts);
+    patcher_init(&w->patcher);
     enum ior_err err = job_queue_new("disk", 0, 1 << 20, 0, &w->disk_jobs);
     IOR_ASSERT(err == IOR_OK);
 }
@@ -61,6 +62,7 @@ void world_done(struct world *w)
     job_queue_free(w->disk_jobs);
     disk_free(w->disk);
     model_done(&w->model);
+    patcher_done(&w->patcher);
     clock_set_source(NULL);
 }
 
@@ -129,6 +131,7 @@ static enum ior_err try_start(struct world *w, struct ior_why *why)
         .worker_count = w->worker_count,
     };
     choose_limits(w, &p);
+    if (w->life % 2 == 1) p.bucket_bytes_max = 1ull << 40; /* quota.h */
     enum ior_err err = node_open(&p, &w->node, &w->report, why);
     trace_note("start", err, disk_sim_hash(w->disk));
     if (err != IOR_OK) {

@@ -33,6 +33,7 @@ from .wire import SLOW, Wire, build  # noqa: E402
 START_S = 20 * SLOW
 # ARCHITECTURE.md: a graceful stop ends within 5 s.
 STOP_S = 5 * SLOW
+EXIT_BAD_CONFIG = 78
 REPORTS = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error: |Assertion .* failed")
 
 _pids = {}
@@ -123,7 +124,8 @@ for _number in (signal.SIGTERM, signal.SIGHUP):
 class Node:
     """conf: keys over the ones below. env: more variables. folder: share one with another Node."""
 
-    DEFAULTS = {"http.port": "0", "journal.segment": "4MB"}
+    # Without metrics of its own: what a test finds in a node is what it put there.
+    DEFAULTS = {"http.port": "0", "journal.segment": "4MB", "metrics.interval_s": "0s"}
 
     def __init__(self, conf=None, env=None, folder=None):
         self.folder = folder or temp_folder()
@@ -135,7 +137,7 @@ class Node:
         self.env = dict(env or {})
         self.prefix = []  # a program that becomes the node, as `prlimit`
         self.process = None
-        self.host = self.port = None
+        self.host = self.port = self.tls_port = None
         self._token = None
         os.makedirs(self.data, mode=0o700, exist_ok=True)
 
@@ -154,7 +156,7 @@ class Node:
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=log,
                                             cwd=self.folder, env=clean_env(self.env))
         track(self.process.pid)
-        self.host = self.port = None
+        self.host = self.port = self.tls_port = None
 
     def start(self):
         self.spawn()
@@ -162,7 +164,7 @@ class Node:
         return self
 
     def run_file(self):
-        """What node.run says, {"pid": .., "http": "HOST:PORT"}; None when there is no such file."""
+        """What node.run says, {"pid": .., "http": "HOST:PORT", "https": ..}; None: there is no such file."""
         try:
             with open(os.path.join(self.data, "node.run"), encoding="utf-8") as f:
                 text = f.read()
@@ -182,8 +184,14 @@ class Node:
             run = wait_until("node.run", ready, START_S)
         except AssertionError as e:
             raise AssertionError(f"{e}\n{self.tail()}") from None
-        host, _, port = run["http"].rpartition(":")
-        self.host, self.port = host.strip("[]"), int(port)
+        for door in ("https", "http"):
+            if door in run:
+                host, _, port = run[door].rpartition(":")
+                self.host = host.strip("[]")
+                if door == "http":
+                    self.port = int(port)
+                else:
+                    self.tls_port = int(port)
 
     def running(self):
         return self.process is not None and self.process.poll() is None
@@ -240,7 +248,8 @@ class Node:
         return f"http://{host}:{self.port}"
 
     def wire(self, **options):
-        return Wire(self.host, self.port, **options)
+        """A connection; with tls=CONTEXT (lib/certs.py) to the port for that."""
+        return Wire(self.host, self.tls_port if options.get("tls") else self.port, **options)
 
     def client(self, username="admin", password="secret", **options):
         options.setdefault("timeout", 20 * SLOW)

@@ -50,6 +50,24 @@ static void known_answer(void **state)
     assert_memory_equal(mac, want, SEAL_BYTES);
 }
 
+/* What: what was sealed under the key of before opens, too; what is sealed now is not by it. */
+static void previous_key(void **state)
+{
+    (void)state;
+    const struct token_key old = key_of("0123456789abcdef");
+    struct token_key now = key_of("fedcba9876543210");
+    uint8_t mac[SEAL_BYTES];
+    uint8_t mac_now[SEAL_BYTES];
+    seal_make(&old, "some purpose", IOR_SLICE("data"), mac);
+    assert_false(seal_check(&now, "some purpose", IOR_SLICE("data"), mac));
+    assert_int_equal(token_key_set_previous(&now, IOR_SLICE("0123456789abcdef"), NULL), IOR_OK);
+    assert_true(seal_check(&now, "some purpose", IOR_SLICE("data"), mac));
+    assert_false(seal_check(&now, "another purpose", IOR_SLICE("data"), mac));
+    seal_make(&now, "some purpose", IOR_SLICE("data"), mac_now);
+    assert_memory_not_equal(mac, mac_now, SEAL_BYTES);
+    assert_true(seal_check(&now, "some purpose", IOR_SLICE("data"), mac_now));
+}
+
 /* What: base64url without padding there and back, 0 to 768 bytes. */
 static void text(void **state)
 {
@@ -86,7 +104,8 @@ static void bad_text(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sealed), cmocka_unit_test(known_answer),
-                                       cmocka_unit_test(text), cmocka_unit_test(bad_text)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sealed), cmocka_unit_test(previous_key),
+                                       cmocka_unit_test(known_answer), cmocka_unit_test(text),
+                                       cmocka_unit_test(bad_text)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

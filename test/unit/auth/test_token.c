@@ -131,6 +131,9 @@ static void made_as_promised(void **state)
                          0);
         json_t *header = json_loadb((char *)part, n, 0, NULL);
         json_t *wanted = json_loads(algs[i].header, 0, NULL);
+        json_t *id = json_object_get(header, "jti");
+        assert_true(json_is_string(id) && json_string_length(id) == 11);
+        assert_int_equal(json_object_del(header, "jti"), 0);
         assert_true(json_equal(header, wanted));
         json_decref(header);
         json_decref(wanted);
@@ -145,6 +148,23 @@ static void made_as_promised(void **state)
         json_decref(wanted);
         ior_buf_done(&out);
     }
+}
+
+/* What: two tokens of one user and one second are not the same. */
+static void no_two_are_the_same(void **state)
+{
+    (void)state;
+    struct token_key k = key_of("hs512", IOR_SLICE(SECRET));
+    struct ior_buf a;
+    struct ior_buf b;
+    ior_buf_init(&a);
+    ior_buf_init(&b);
+    assert_int_equal(token_make(&k, IOR_SLICE("bob"), 3, NOW, 60, &a), IOR_OK);
+    assert_int_equal(token_make(&k, IOR_SLICE("bob"), 3, NOW, 60, &b), IOR_OK);
+    assert_int_equal(a.size_bytes, b.size_bytes);
+    assert_false(ior_slice_eq(ior_buf_slice(&a), ior_buf_slice(&b)));
+    ior_buf_done(&a);
+    ior_buf_done(&b);
 }
 
 /* What: names that no token can carry are INVAL, the longest possible one works. */
@@ -473,6 +493,67 @@ static void keys(void **state)
     ior_buf_done(&out);
 }
 
+/* What: what the previous key has signed is accepted, with the configured algorithm only; the
+ * current key signs; a third key is still wrong. */
+static void previous_key(void **state)
+{
+    (void)state;
+    static uint8_t bytes[1025];
+    struct token_claims c;
+    struct ior_why why = {""};
+    struct ior_buf out;
+    ior_buf_init(&out);
+    struct token_key old = key_of("hs512", IOR_SLICE(SECRET));
+    struct token_key now = key_of("hs512", IOR_SLICE("another secret of 32 bytes......"));
+    struct token_key third = key_of("hs512", IOR_SLICE("0123456789abcdeX"));
+    assert_int_equal(token_make(&old, IOR_SLICE("bob"), 3, NOW, 60, &out), IOR_OK);
+    assert_int_equal(ask(&now, out.data, out.size_bytes, &c), IOR_E_NOPERM);
+    assert_int_equal(token_key_set_previous(&now, IOR_SLICE(SECRET), &why), IOR_OK);
+    assert_int_equal(ask(&now, out.data, out.size_bytes, &c), IOR_OK);
+    assert_string_equal(c.user, "bob");
+    assert_int_equal(ask(&third, out.data, out.size_bytes, &c), IOR_E_NOPERM);
+    ior_buf_clear(&out);
+    assert_int_equal(token_make(&third, IOR_SLICE("bob"), 3, NOW, 60, &out), IOR_OK);
+    assert_int_equal(ask(&now, out.data, out.size_bytes, &c), IOR_E_NOPERM);
+    ior_buf_clear(&out);
+    assert_int_equal(token_make(&now, IOR_SLICE("bob"), 3, NOW, 60, &out), IOR_OK);
+    assert_int_equal(ask(&now, out.data, out.size_bytes, &c), IOR_OK);
+    assert_int_equal(ask(&old, out.data, out.size_bytes, &c), IOR_E_NOPERM);
+    ior_buf_done(&out);
+
+    char *token = by_hand_token("SHA256", IOR_SLICE(SECRET), ior_slice_str(algs[0].header),
+                                IOR_SLICE("{\"u\":\"bob\",\"exp\":1700000005}"));
+    assert_int_equal(ask(&now, token, strlen(token), &c), IOR_E_NOPERM);
+    free(token);
+    assert_int_equal(token_key_set_previous(&now, ior_slice(bytes, 15), &why), IOR_E_INVAL);
+    assert_non_null(strstr(why.text, "previous key of the session tokens has 15 bytes"));
+    assert_int_equal(token_key_set_previous(&now, ior_slice(bytes, 1025), &why), IOR_E_INVAL);
+    assert_int_equal(token_key_set_previous(&now, ior_slice(bytes, 1024), &why), IOR_OK);
+}
+
+/* What: iat comes out in whole seconds, rounded down; 0 when it is not there or is no time. */
+static void issued(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *payload;
+        uint64_t wanted;
+    } cases[] = {
+        {"{\"u\":\"bob\",\"exp\":1700000005}", 0},
+        {"{\"u\":\"bob\",\"exp\":1700000005,\"iat\":1699999999}", 1699999999},
+        {"{\"u\":\"bob\",\"exp\":1700000005,\"iat\":1699999999.9}", 1699999999},
+        {"{\"u\":\"bob\",\"exp\":1700000005,\"iat\":-1}", 0},
+        {"{\"u\":\"bob\",\"exp\":1700000005,\"iat\":\"1699999999\"}", 0},
+        {"{\"u\":\"bob\",\"exp\":1700000005,\"iat\":null}", 0},
+        {"{\"u\":\"bob\",\"exp\":1700000005,\"iat\":1e300}", INT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct token_claims c;
+        assert_int_equal(ask_signed(HS512->header, cases[i].payload, &c), IOR_OK);
+        assert_int_equal(c.issued_s, cases[i].wanted);
+    }
+}
+
 /* What: a made secret is 64 hex digits and never the same twice. */
 static void secrets(void **state)
 {
@@ -501,6 +582,9 @@ int main(void)
         cmocka_unit_test(oversize),
         cmocka_unit_test(keys),
         cmocka_unit_test(secrets),
+        cmocka_unit_test(no_two_are_the_same),
+        cmocka_unit_test(previous_key),
+        cmocka_unit_test(issued),
     };
     if (sodium_init() < 0) return 1;
     return cmocka_run_group_tests_name("auth/token", tests, NULL, NULL);

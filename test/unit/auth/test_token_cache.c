@@ -9,6 +9,7 @@
 
 #include "auth/token.h"
 #include "facts.h"
+#include "jwt_by_hand.h"
 
 #define NOW 1700000000ull
 
@@ -129,27 +130,25 @@ static void bad_tokens(void **state)
 static void bounded(void **state)
 {
     (void)state;
+    static struct ior_buf made[4 * TOKEN_CACHE_SLOTS];
     struct token_cache *c = NULL;
     struct token_key k = key_of("0123456789abcdef");
-    struct ior_buf t = {0};
     struct token_claims claims;
     char name[16];
     assert_int_equal(token_cache_new(&c), IOR_OK);
     for (unsigned round = 0; round < 2; round++) {
         for (unsigned i = 0; i < 4 * TOKEN_CACHE_SLOTS; i++) {
-            make(&k, i, 60, &t);
-            assert_int_equal(ask(c, &k, &t, NOW, &claims), IOR_OK);
+            if (round == 0) make(&k, i, 60, &made[i]);
+            assert_int_equal(ask(c, &k, &made[i], NOW, &claims), IOR_OK);
             snprintf(name, sizeof name, "u%u", i);
             assert_string_equal(claims.user, name);
         }
     }
-    struct token_key made = k;
     k.secret[0] ^= 1; /* now only what is remembered is accepted */
     size_t kept = 0;
     size_t kept_old = 0;
     for (unsigned i = 4 * TOKEN_CACHE_SLOTS; i-- > 0;) {
-        make(&made, i, 60, &t);
-        bool is_kept = ask(c, &k, &t, NOW, &claims) == IOR_OK;
+        bool is_kept = ask(c, &k, &made[i], NOW, &claims) == IOR_OK;
         kept += is_kept;
         if (i < 2 * TOKEN_CACHE_SLOTS) kept_old += is_kept;
         if (i == 4 * TOKEN_CACHE_SLOTS - 1) assert_true(is_kept);
@@ -157,7 +156,7 @@ static void bounded(void **state)
     assert_in_range(kept, TOKEN_CACHE_SLOTS / 2, TOKEN_CACHE_SLOTS);
     assert_in_range(kept_old, 0, kept / 4); /* the oldest went first */
     token_cache_free(c);
-    ior_buf_done(&t);
+    for (unsigned i = 0; i < 4 * TOKEN_CACHE_SLOTS; i++) ior_buf_done(&made[i]);
 }
 
 static struct policy *policy_with(const char *key, const char *value)
@@ -175,7 +174,7 @@ static void user_of_this_policy(void **state)
     struct token_cache *c = NULL;
     struct token_key k = key_of("0123456789abcdef");
     struct ior_buf t = {0};
-    const struct policy_user *u = NULL;
+    struct token_holder h;
     assert_int_equal(token_cache_new(&c), IOR_OK);
     make(&k, 7, 100, &t); /* user u7, credential 7 */
     struct policy *with = policy_with("user|u7", FACTS_USER("[]"));
@@ -184,16 +183,18 @@ static void user_of_this_policy(void **state)
     struct policy *changed =
         policy_with("user|u7", "{\"password\":\"" FACTS_HASH "\",\"credential\":8,\"groups\":[]}");
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with, &u), IOR_OK);
-        assert_ptr_equal(u, policy_user(with, IOR_SLICE("u7")));
-        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, without, &u),
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with, NULL, &h), IOR_OK);
+        assert_ptr_equal(h.user, policy_user(with, IOR_SLICE("u7")));
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, without, NULL, &h),
                          IOR_E_NOPERM);
-        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, changed, &u),
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, changed, NULL, &h),
                          IOR_E_NOPERM);
-        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with_again, &u), IOR_OK);
-        assert_ptr_equal(u, policy_user(with_again, IOR_SLICE("u7")));
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with_again, NULL, &h),
+                         IOR_OK);
+        assert_ptr_equal(h.user, policy_user(with_again, IOR_SLICE("u7")));
     }
-    assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW + 100, with, &u), IOR_E_NOPERM);
+    assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW + 100, with, NULL, &h),
+                     IOR_E_NOPERM);
     policy_unref(with);
     policy_unref(with_again);
     policy_unref(without);
@@ -202,12 +203,104 @@ static void user_of_this_policy(void **state)
     ior_buf_done(&t);
 }
 
+#define CHANGED(since)                                                                             \
+    "{\"password\":\"" FACTS_HASH "\",\"credential\":8,\"groups\":[],\"since\":" since "}"
+
+static enum ior_err ask_holder(struct token_cache *c, const struct token_key *k,
+                               const struct ior_buf *t, const struct policy *p)
+{
+    struct token_holder h;
+    return token_cache_user(c, k, ior_buf_slice(t), NOW, p, NULL, &h);
+}
+
+/* What: a token without a number is good until the password changes; after that only if it was
+ * made later than the second of the change. */
+static void without_a_number(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *payload;
+        bool before, after;
+    } cases[] = {
+        {"{\"u\":\"u7\",\"exp\":1700000100}", true, false},
+        {"{\"u\":\"u7\",\"exp\":1700000100,\"iat\":1699999999}", true, false},
+        {"{\"u\":\"u7\",\"exp\":1700000100,\"iat\":1700000000}", true, false},
+        {"{\"u\":\"u7\",\"exp\":1700000100,\"iat\":1700000000.9}", true, false},
+        {"{\"u\":\"u7\",\"exp\":1700000100,\"iat\":1700000001}", true, true},
+        {"{\"u\":\"u7\",\"exp\":1700000100,\"iat\":\"1700000001\"}", true, false},
+        {"{\"u\":\"u7\",\"exp\":1700000100,\"iat\":1700000001,\"v\":7}", true, false},
+        {"{\"u\":\"u7\",\"exp\":1700000100,\"v\":8}", false, true},
+    };
+    struct token_cache *c = NULL;
+    struct token_key k = key_of("0123456789abcdef");
+    struct policy *before = policy_with("user|u7", FACTS_USER("[]"));
+    struct policy *after = policy_with("user|u7", CHANGED("1700000000"));
+    assert_int_equal(token_cache_new(&c), IOR_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *text =
+            by_hand_token("SHA256", IOR_SLICE("0123456789abcdef"), IOR_SLICE("{\"alg\":\"HS256\"}"),
+                          ior_slice_str(cases[i].payload));
+        struct ior_buf t = {0};
+        ior_buf_add_str(&t, text);
+        for (int round = 0; round < 2; round++) {
+            if ((ask_holder(c, &k, &t, before) == IOR_OK) != cases[i].before ||
+                (ask_holder(c, &k, &t, after) == IOR_OK) != cases[i].after)
+                fail_msg("%s", cases[i].payload);
+        }
+        free(text);
+        ior_buf_done(&t);
+    }
+    policy_unref(before);
+    policy_unref(after);
+    token_cache_free(c);
+}
+
+/* What: a token that is among the revoked ones is refused from the next question on, however it
+ * was remembered; no other token of the same user is. */
+static void revoked_tokens(void **state)
+{
+    (void)state;
+    struct token_cache *c = NULL;
+    struct token_key k = key_of("0123456789abcdef");
+    struct ior_buf t = {0};
+    struct ior_buf other = {0};
+    struct token_holder h;
+    struct revoked *none = NULL;
+    struct revoked *one = NULL;
+    struct policy *p = policy_with("user|U7", FACTS_USER("[]"));
+    assert_int_equal(token_cache_new(&c), IOR_OK);
+    make(&k, 7, 100, &t);
+    make(&k, 7, 100, &other);
+    struct revoked_token r = {.user = IOR_SLICE("u7"), .until_s = NOW + 100};
+    token_id(ior_buf_slice(&t), r.id);
+    assert_int_equal(revoked_new(NULL, &none), IOR_OK);
+    assert_int_equal(revoked_new(none, &one), IOR_OK);
+    assert_int_equal(revoked_set(one, &r, false), IOR_OK);
+    for (int i = 0; i < 3; i++) {
+        struct ior_slice a = ior_buf_slice(&t);
+        struct ior_slice b = ior_buf_slice(&other);
+        assert_int_equal(token_cache_user(c, &k, a, NOW, p, none, &h), IOR_OK);
+        assert_int_equal(h.expires_s, NOW + 100);
+        assert_int_equal(token_cache_user(c, &k, a, NOW, p, one, &h), IOR_E_NOPERM);
+        assert_int_equal(token_cache_user(c, &k, b, NOW, p, one, &h), IOR_OK);
+        assert_int_equal(token_cache_user(c, &k, a, NOW, p, one, &h), IOR_E_NOPERM);
+        assert_int_equal(token_cache_user(c, &k, a, NOW, p, NULL, &h), IOR_OK);
+    }
+    revoked_unref(none);
+    revoked_unref(one);
+    policy_unref(p);
+    token_cache_free(c);
+    ior_buf_done(&t);
+    ior_buf_done(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(remembers),  cmocka_unit_test(expires),
-        cmocka_unit_test(keys_apart), cmocka_unit_test(bad_tokens),
-        cmocka_unit_test(bounded),    cmocka_unit_test(user_of_this_policy),
+        cmocka_unit_test(remembers),        cmocka_unit_test(expires),
+        cmocka_unit_test(keys_apart),       cmocka_unit_test(bad_tokens),
+        cmocka_unit_test(bounded),          cmocka_unit_test(user_of_this_policy),
+        cmocka_unit_test(without_a_number), cmocka_unit_test(revoked_tokens),
     };
     return cmocka_run_group_tests_name("auth/token_cache", tests, NULL, NULL);
 }

@@ -155,6 +155,11 @@ static void values_of_each_kind(void **state)
                       "paths.data = ./a/../b/\n"
                       "log.file = /var/log//iorio/./x.log\n"
                       "http.bind =\n"
+                      "limits.address.requests = 100/s\n"
+                      "limits.user.requests = 0/h\n"
+                      "limits.bucket.writes = 10MB/m\n"
+                      "http.proxies = 127.0.0.1, 10.0.0.0/8\n"
+                      "http.proxies.header = forwarded\n"
                       "workers = 08");
     assert_int_equal(c.http_port, 0);
     assert_int_equal(c.ring_size, 1024);
@@ -170,7 +175,16 @@ static void values_of_each_kind(void **state)
     assert_string_equal(c.log_file, "/var/log/iorio/x.log");
     assert_string_equal(c.http_bind, "");
     assert_int_equal(c.workers, 8);
+    assert_int_equal(config_rate_count(c.limits_address_requests), 100);
+    assert_int_equal(config_rate_seconds(c.limits_address_requests), 1);
+    assert_true(c.limits_user_requests == c.limits_bucket_requests); /* 0/h is 0 */
+    assert_int_equal(config_rate_count(c.limits_bucket_writes), 10 << 20);
+    assert_int_equal(config_rate_seconds(c.limits_bucket_writes), 60);
+    assert_string_equal(c.http_proxies, "127.0.0.1, 10.0.0.0/8");
     expect_parsed(&c, "");
+    assert_int_equal(config_rate_count(c.limits_address_requests), 0);
+    assert_int_equal(config_rate_count(c.auth_login_failures), 100);
+    assert_int_equal(config_rate_seconds(c.auth_login_failures), 60);
     assert_int_equal(c.http_port, 8080);
 }
 
@@ -239,6 +253,25 @@ static void wrong_values_are_explained(void **state)
          "(ms s m h d); allowed: a duration, 1s to 1h"},
         {"metrics.public = true",
          "t.conf:1: metrics.public = true: neither yes nor no; allowed: yes or no"},
+        {"limits.user.requests = 100",
+         "t.conf:1: limits.user.requests = 100: not a whole number in a second, minute or hour "
+         "(100/s); allowed: 0 (no limit), or a rate such as 100/s, 5000/m, 9000/h"},
+        {"limits.user.requests = 1KB/s",
+         "t.conf:1: limits.user.requests = 1KB/s: not a whole number; allowed: 0 (no limit), or a "
+         "rate such as 100/s, 5000/m, 9000/h"},
+        {"limits.user.requests = 1000000001/s",
+         "t.conf:1: limits.user.requests = 1000000001/s: too large; allowed: 0 (no limit), or a "
+         "rate such as 100/s, 5000/m, 9000/h"},
+        {"limits.bucket.writes = 100/s",
+         "t.conf:1: limits.bucket.writes = 100/s: the unit (B KB MB GB TB) is missing; allowed: 0 "
+         "(no limit), or a rate such as 512KB/s, 10MB/m, 2GB/h"},
+        {"http.proxies = 10.0.0.1/8",
+         "t.conf:1: http.proxies = 10.0.0.1/8: the address of a network has bits behind its "
+         "prefix; allowed: empty, or at most 64 addresses and networks such as 10.0.0.0/8, with "
+         "commas between them"},
+        {"http.proxies = proxy.example",
+         "t.conf:1: http.proxies = proxy.example: not an address, nor a network; allowed: empty, "
+         "or at most 64 addresses and networks such as 10.0.0.0/8, with commas between them"},
         {"log.level = warn",
          "t.conf:1: log.level = warn: unknown word; allowed: one of debug, info, warning, error"},
         {"nodename =",
@@ -347,11 +380,11 @@ static void secrets_stay_secret(void **state)
     }
     expect_refused("auth.secret = hunter2",
                    "t.conf:1: auth.secret: too short for a key; allowed: empty, or "
-                   "a secret of at most 1023 bytes, but at least 16");
+                   "a secret of at most 1024 bytes, but at least 16");
     expect_parsed(&c, "auth.secret = 0123456789abcdef");
     expect_refused("auth.secret = 0123456789abcde",
                    "t.conf:1: auth.secret: too short for a key; allowed: empty, "
-                   "or a secret of at most 1023 bytes, but at least 16");
+                   "or a secret of at most 1024 bytes, but at least 16");
 }
 
 /* What: texts may have their full length and not a byte more, and long values are cut in error
@@ -362,13 +395,13 @@ static void long_values(void **state)
     char line[4096];
     struct config c;
     struct ior_why why = {""};
-    snprintf(line, sizeof line, "nodename = %0255d\nauth.secret = %01023d", 1, 2);
+    snprintf(line, sizeof line, "nodename = %0255d\nauth.secret = %01024d", 1, 2);
     expect_parsed(&c, line);
     assert_int_equal(strlen(c.nodename), 255);
-    assert_int_equal(strlen(c.auth_secret), 1023);
-    snprintf(line, sizeof line, "auth.secret = %01024d", 2);
+    assert_int_equal(strlen(c.auth_secret), 1024);
+    snprintf(line, sizeof line, "auth.secret = %01025d", 2);
     assert_int_equal(parse(&c, line, &why), IOR_E_INVAL);
-    assert_non_null(strstr(why.text, "auth.secret: 1024 bytes are too many"));
+    assert_non_null(strstr(why.text, "auth.secret: 1025 bytes are too many"));
     snprintf(line, sizeof line, "nodename = %0256d", 1);
     assert_int_equal(parse(&c, line, &why), IOR_E_INVAL);
     assert_non_null(
@@ -444,7 +477,7 @@ static void environment_errors(void **state)
          "IORIO_HTTP_PORT"},
         {"IORIO_AUTH_SECRET", "hunter2",
          "environment: IORIO_AUTH_SECRET (auth.secret): too short for a key; allowed: empty, or a "
-         "secret of at most 1023 bytes, but at least 16"},
+         "secret of at most 1024 bytes, but at least 16"},
         {"IORIO_NODENAME", "a\nb",
          "environment: IORIO_NODENAME (nodename): byte 2 of the value is a control character or no "
          "UTF-8; allowed: text in UTF-8"},
@@ -567,7 +600,7 @@ static void secret_file_errors(void **state)
         {"", 0, ": an empty file; allowed: a path to a file that holds the secret"},
         {"\n", 1, ": an empty file; allowed: a path to a file that holds the secret"},
         {"short\n", 6,
-         ": too short for a key; allowed: empty, or a secret of at most 1023 bytes, but at least "
+         ": too short for a key; allowed: empty, or a secret of at most 1024 bytes, but at least "
          "16"},
         {"two lines are\nno secret\n", 24,
          "auth.secret.file: byte 14 of the value is a control character or no UTF-8; allowed: text "

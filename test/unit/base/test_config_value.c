@@ -53,6 +53,68 @@ static void whole_numbers(void **state)
     expect_problem(config_value_int, "99999999999999999999999x", "too large a number");
 }
 
+/* What: a rate is a whole number, or a size where bytes are meant, in a second, minute or hour. */
+static void rates_have_a_time(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool bytes;
+        uint64_t count, seconds;
+    } good[] = {{"0", false, 0, 1},
+                {"0", true, 0, 1},
+                {"0/h", false, 0, 1},
+                {"100/s", false, 100, 1},
+                {"5000/m", false, 5000, 60},
+                {"007/h", false, 7, 3600},
+                {"1B/s", true, 1, 1},
+                {"10MB/m", true, 10 << 20, 60},
+                {"281474976710655/s", false, (1ull << 48) - 1, 1}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        uint64_t count = 77;
+        uint64_t seconds = 77;
+        assert_int_equal(
+            config_value_rate(ior_slice_str(good[i].text), good[i].bytes, &count, &seconds, NULL),
+            IOR_OK);
+        assert_true(count == good[i].count && seconds == good[i].seconds);
+    }
+    static const struct {
+        const char *text;
+        bool bytes;
+        const char *problem;
+    } bad[] = {{"", false, "not a whole number in a second, minute or hour (100/s)"},
+               {"1", false, "not a whole number in a second, minute or hour (100/s)"},
+               {"/s", false, "not a whole number in a second, minute or hour (100/s)"},
+               {"1/d", false, "not a whole number in a second, minute or hour (100/s)"},
+               {"1/sec", false, "not a whole number in a second, minute or hour (100/s)"},
+               {"1 / s", false, "not a whole number in a second, minute or hour (100/s)"},
+               {"1MB", true, "not a size in a second, minute or hour (10MB/s)"},
+               {"-1/s", false, "not a whole number"},
+               {"1.5/s", false, "not a whole number"},
+               {"1 /s", false, "not a whole number"},
+               {"1MB/s", false, "not a whole number"},
+               {"1/s", true, "the unit (B KB MB GB TB) is missing"},
+               {"0/s", true, "the unit (B KB MB GB TB) is missing"},
+               {"281474976710656/s", false, "too large a number"},
+               {"99999999999999999999/s", false, "too large a number"},
+               {"255TB/s", true, NULL},
+               {"262144TB/s", true, "too large a number"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        uint64_t count = 77;
+        uint64_t seconds = 77;
+        const char *problem = NULL;
+        enum ior_err err =
+            config_value_rate(ior_slice_str(bad[i].text), bad[i].bytes, &count, &seconds, &problem);
+        assert_int_equal(err, bad[i].problem == NULL ? IOR_OK : IOR_E_INVAL);
+        if (bad[i].problem == NULL) continue;
+        assert_string_equal(problem, bad[i].problem);
+        assert_true(count == 77 && seconds == 77); /* untouched */
+        assert_int_equal(
+            config_value_rate(ior_slice_str(bad[i].text), bad[i].bytes, &count, &seconds, NULL),
+            IOR_E_INVAL);
+    }
+}
+
 /* What: durations have one of five units and must fit into milliseconds. */
 static void durations_have_units(void **state)
 {
@@ -212,13 +274,10 @@ static void distance_counts_slips(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_numbers),
-        cmocka_unit_test(durations_have_units),
-        cmocka_unit_test(sizes_have_units),
-        cmocka_unit_test(flags_are_two_words),
-        cmocka_unit_test(written_values_read_back),
-        cmocka_unit_test(paths_are_normalised),
-        cmocka_unit_test(distance_counts_slips),
+        cmocka_unit_test(whole_numbers),        cmocka_unit_test(rates_have_a_time),
+        cmocka_unit_test(durations_have_units), cmocka_unit_test(sizes_have_units),
+        cmocka_unit_test(flags_are_two_words),  cmocka_unit_test(written_values_read_back),
+        cmocka_unit_test(paths_are_normalised), cmocka_unit_test(distance_counts_slips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,6 +71,7 @@ static inline void sr_range(struct rig *r, const char *bucket, const char *strea
                             uint64_t *high)
 {
     struct read *rd = rig_read_new(bucket, stream);
+    rd->as_it_is = true; /* a read would have it evicted */
     rd->how = READ_LAST;
     rd->limit = 1;
     rig_read(r, rd);

@@ -54,12 +54,20 @@ static void on_trimmed(struct trim *t)
     t->user[0] = 1;
 }
 
-static enum ior_err delete (const char *stream) {
-    struct trim *t = NULL; enum ior_err err = trim_new(IOR_SLICE("b"), ior_slice_str(stream), &t);
-    IOR_ASSERT(err == IOR_OK); t->all = true; err = iorio_trim(rig.node, t, on_trimmed);
-    rig_settle(&rig); if (err == IOR_OK){assert_int_equal(t->user[0], 1); err = t->err;}
-trim_free(t);
-return err;
+static enum ior_err delete_stream(const char *stream)
+{
+    struct trim *t = NULL;
+    enum ior_err err = trim_new(IOR_SLICE("b"), ior_slice_str(stream), &t);
+    IOR_ASSERT(err == IOR_OK);
+    t->all = true;
+    err = iorio_trim(rig.node, t, on_trimmed);
+    rig_settle(&rig);
+    if (err == IOR_OK) {
+        assert_int_equal(t->user[0], 1);
+        err = t->err;
+    }
+    trim_free(t);
+    return err;
 }
 
 /* What: an append is refused while there is still room for the events in memory and the reserve,
@@ -81,7 +89,7 @@ static void room_is_kept_back(void **state)
     assert_false(node_writable(rig.node));
     const uint64_t high = high_of(&rig, "b", "s");
     const uint64_t used = disk_sim_used_bytes(rig.disk);
-    assert_int_equal(delete ("s"), IOR_OK);
+    assert_int_equal(delete_stream("s"), IOR_OK);
     assert_int_equal(rig_checkpoint(&rig), IOR_OK);
     assert_true(disk_sim_used_bytes(rig.disk) + high * 5000 < used + (200 << 10));
     assert_true(node_writable(rig.node));
@@ -101,8 +109,8 @@ static void journal_keeps_a_rest(void **state)
     assert_true(journal_full(rig.node->journal));
     fill("s", &err);
     assert_int_equal(err, IOR_E_NOSPC);
-    assert_int_equal(delete ("s"), IOR_OK);
-    assert_int_equal(delete ("t"), IOR_OK);
+    assert_int_equal(delete_stream("s"), IOR_OK);
+    assert_int_equal(delete_stream("t"), IOR_OK);
     assert_int_equal(journal_active_segment(rig.node->journal), 1);
 }
 
@@ -135,7 +143,7 @@ static void others_go_on(void **state)
     for (int i = 0; i < 8; i++) assert_int_equal(post(gone), IOR_OK);
     assert_int_equal(rig_checkpoint(&rig), IOR_OK);
     const uint64_t used = disk_sim_used_bytes(rig.disk);
-    assert_int_equal(delete (gone), IOR_OK);
+    assert_int_equal(delete_stream(gone), IOR_OK);
     for (int i = 0; i < 3; i++) assert_int_equal(post(full), IOR_OK);
     rig.mono_us += SECOND_US;
     disk_sim_fail(rig.disk, DISK_SIM_CREATE, 1, IOR_E_NOSPC, false);

@@ -179,7 +179,7 @@ static unsigned walk(struct read *rd, uint64_t first, uint64_t last)
 static void long_reads_are_visits(void **state)
 {
     (void)state;
-    enum { COUNT = 2 * READ_VISIT_ENTRIES + 40 };
+    enum { COUNT = 2 * READ_VISIT_ENTRIES + 40, MORE = READ_VISIT_ENTRIES + 44 };
     static const struct {
         enum read_from how;
         uint64_t from, to, limit, first, last;
@@ -188,10 +188,10 @@ static void long_reads_are_visits(void **state)
         {READ_FROM_ID, 1, UINT64_MAX, UINT64_MAX, 1, COUNT, 3},
         {READ_FROM_ID, 1, UINT64_MAX, READ_VISIT_ENTRIES, 1, READ_VISIT_ENTRIES, 1},
         {READ_FROM_ID, 1, UINT64_MAX, READ_VISIT_ENTRIES + 1, 1, READ_VISIT_ENTRIES + 1, 2},
-        {READ_FROM_ID, 10, 300, UINT64_MAX, 10, 300, 2},
-        {READ_LAST, 0, UINT64_MAX, 300, COUNT - 299, COUNT, 2},
+        {READ_FROM_ID, 10, MORE, UINT64_MAX, 10, MORE, 2},
+        {READ_LAST, 0, UINT64_MAX, MORE, COUNT - MORE + 1, COUNT, 2},
         {READ_LAST, 0, UINT64_MAX, UINT64_MAX, 1, COUNT, 3},
-        {READ_FROM_END, 400, UINT64_MAX, 350, COUNT - 399, COUNT - 50, 2},
+        {READ_FROM_END, MORE + 50, UINT64_MAX, MORE, COUNT - MORE - 49, COUNT - 50, 2},
     };
     put_numbers(COUNT);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

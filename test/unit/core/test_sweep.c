@@ -312,6 +312,65 @@ static void the_disk_fails(void **state)
     }
 }
 
+/* What a reader is shown: low and high; and the events are those. */
+static void expect_read(const char *stream, uint64_t low, uint64_t high)
+{
+    struct read *rd = rig_read_new("b", stream);
+    rd->how = READ_FROM_ID;
+    rd->from = 1;
+    rd->limit = 200;
+    rig_read(&rig, rd);
+    assert_int_equal(rd->err, IOR_OK);
+    assert_int_equal(rd->low, low);
+    assert_int_equal(rd->high, high);
+    assert_int_equal(rd->count > 0, low <= high); /* one visit: not always all of them */
+    if (rd->count > 0) assert_int_equal(rd->events[0].id, low);
+    read_free(rd);
+}
+
+/* What: a policy that was just set, and time that passed, hold for the next read although no sweep
+ * came; wherever the events are; what a reader was shown once as gone stays gone after a crash. */
+static void readers_do_not_wait(void **state)
+{
+    (void)state;
+    for (enum where where = 0; where < WHERES; where++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%d", (int)where);
+        sr_fill(&rig, "b", name, 60, 100);
+        sr_pass(&rig, 10000);
+        sr_fill(&rig, "b", name, 30, 100);
+        move_to(where);
+        expect_read(name, 1, 90);
+        sr_set(&rig, "b", name, "{\"max_events\":80}");
+        expect_read(name, 11, 90);
+        sr_set(&rig, "b", name, "{\"max_bytes\":5000}");
+        expect_read(name, 41, 90);
+        sr_set(&rig, "b", name, "{\"max_age\":\"5s\"}");
+        node_cutoff_tick(rig.node);
+        expect_read(name, 61, 90);
+        uint64_t batches = (uint64_t)metric_value(METRIC_trim_records);
+        for (int i = 0; i < 5; i++) expect_read(name, 61, 90); /* known now: no further trims */
+        assert_int_equal(metric_value(METRIC_trim_records), batches);
+        sr_pass(&rig, 7000);
+        node_cutoff_tick(rig.node);
+        expect_read(name, 91, 90);
+        rig_drop(&rig);
+        rig_open(&rig);
+        sr_set(&rig, "b", name, NULL);
+        expect_read(name, 91, 90);
+    }
+}
+
+/* What: where nothing can go (the disk is full) a reader is shown what there is. */
+static void readers_of_a_full_disk(void **state)
+{
+    (void)state;
+    sr_fill(&rig, "b", "s", 90, 100);
+    sr_set(&rig, "b", "s", "{\"max_events\":10}");
+    disk_sim_fail(rig.disk, DISK_SIM_WRITE, 1, IOR_E_IO, true);
+    expect_read("s", 1, 90);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +384,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_comes_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stop_ends_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_disk_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(readers_do_not_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(readers_of_a_full_disk, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,15 +140,17 @@ static void bad_paths_are_refused(void **state)
 }
 
 /* `name=value;` for each parameter. */
-static void expect_query(const char *query, const char *want)
+static void expect_query_whole(const char *query, const char *want, bool whole)
 {
+    bool got = !whole;
     struct query_param params[QUERY_PARAMS_MAX];
     struct ior_buf joined;
     const size_t size = strlen(query);
     uint8_t *in = block(size);
     uint8_t *scratch = block(size);
     memcpy(in, query, size);
-    const size_t count = query_parse(ior_slice(in, size), scratch, params);
+    const size_t count = query_parse(ior_slice(in, size), scratch, params, &got);
+    assert_int_equal(got, whole);
     memset(in, '?', size); /* names and values live in scratch */
     ior_buf_init(&joined);
     for (size_t i = 0; i < count; i++) {
@@ -161,6 +163,11 @@ static void expect_query(const char *query, const char *want)
     ior_buf_done(&joined);
     free(in);
     free(scratch);
+}
+
+static void expect_query(const char *query, const char *want)
+{
+    expect_query_whole(query, want, true);
 }
 
 /* What: a query is pairs between `&`, cut at their first `=`, both sides decoded, in their order.
@@ -180,14 +187,15 @@ static void queries_are_parsed(void **state)
     expect_query("a%3Db=%26", "a=b=&;");
 }
 
-/* What: a pair with a bad escape on either side is left out, and the others are not disturbed. */
+/* What: a pair with a bad escape on either side is left out, which is told, and the others are not
+ * disturbed. */
 static void bad_pairs_are_left_out(void **state)
 {
     (void)state;
-    expect_query("a=1&b=%G&c=3", "a=1;c=3;");
-    expect_query("%=1&c=3", "c=3;");
-    expect_query("good%41=%4&c=%33", "c=3;");
-    expect_query("%", "");
+    expect_query_whole("a=1&b=%G&c=3", "a=1;c=3;", false);
+    expect_query_whole("%=1&c=3", "c=3;", false);
+    expect_query_whole("good%41=%4&c=%33", "c=3;", false);
+    expect_query_whole("%", "", false);
 }
 
 /* What: only the first QUERY_PARAMS_MAX parameters are looked at. */
@@ -200,8 +208,12 @@ static void too_many_parameters(void **state)
     uint8_t scratch[sizeof query];
     for (size_t i = 0; i < COUNT; i++)
         memcpy(query + 4 * i, i == QUERY_PARAMS_MAX - 1 ? "z=9&" : "a=1&", 4);
-    assert_int_equal(query_parse(ior_slice(query, sizeof query), scratch, params),
+    bool whole = true;
+    assert_int_equal(query_parse(ior_slice(query, sizeof query), scratch, params, &whole),
                      QUERY_PARAMS_MAX);
+    assert_false(whole);
+    query_parse(ior_slice(query, 4 * QUERY_PARAMS_MAX), scratch, params, &whole);
+    assert_true(whole); /* with an `&` at its end */
     assert_true(ior_slice_eq(params[QUERY_PARAMS_MAX - 1].name, IOR_SLICE("z")));
 }
 
@@ -226,8 +238,8 @@ static void numbers_are_strict(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) expect_int(bad[i], false, 0);
 }
 
-/* What: every number of 64 bits is one, and not one more on either side, however many zeros stand
- * in front. */
+/* What: every number of 64 bits is itself, however many zeros stand in front, and one beyond
+ * them is the last one on its side. */
 static void numbers_have_64_bits(void **state)
 {
     (void)state;
@@ -237,12 +249,14 @@ static void numbers_have_64_bits(void **state)
     expect_int("-9223372036854775807", true, -INT64_MAX);
     expect_int("-9223372036854775808", true, INT64_MIN);
     expect_int("0000000000000000000000000000042", true, 42);
-    expect_int("9223372036854775808", false, 0);
-    expect_int("-9223372036854775809", false, 0);
-    expect_int("10000000000000000000", false, 0);
-    expect_int("18446744073709551616", false, 0); /* 2^64: not 0 */
-    expect_int("18446744073709551617", false, 0);
-    expect_int("99999999999999999999999999999999", false, 0);
+    expect_int("9223372036854775808", true, INT64_MAX);
+    expect_int("-9223372036854775809", true, INT64_MIN);
+    expect_int("10000000000000000000", true, INT64_MAX);
+    expect_int("18446744073709551616", true, INT64_MAX); /* 2^64: not 0 */
+    expect_int("18446744073709551617", true, INT64_MAX);
+    expect_int("-99999999999999999999999999999999", true, INT64_MIN);
+    expect_int("99999999999999999999999999999999", true, INT64_MAX);
+    expect_int("99999999999999999999999999999999x", false, 0);
 }
 
 int main(void)

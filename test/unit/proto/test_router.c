@@ -90,9 +90,9 @@ static void parameters_are_raw(void **state)
 static void other_paths_are_unknown(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"/",       "/streams",    "/streams/b/s/1/2",
-                                        "/pin",    "/pingg",      "/Ping",
-                                        "/ping/x", "/sessions/x", "/1/2/3/4/5/6/7/8"};
+    static const char *const paths[] = {
+        "/",       "/streams",    "/streams/b/s/1/2", "/pin", "/pingg",   "/Ping",
+        "/ping/x", "/sessions/x", "/1/2/3/4/5/6/7/8", "/x",   "/x/other", "/x/echoes"};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         for (int m = METHOD_GET; m <= METHOD_OTHER; m++) {
             const struct found f = find((enum route_method)m, paths[i]);
@@ -114,12 +114,15 @@ static void wrong_methods_are_told(void **state)
     } cases[] = {
         {"/ping", METHOD_POST, "GET, HEAD"},
         {"/ping", METHOD_OTHER, "GET, HEAD"},
-        {"/sessions", METHOD_OTHER, "GET, HEAD, POST"},
-        {"/streams/b/s", METHOD_OTHER, "GET, HEAD, POST, DELETE"},
+        {"/sessions", METHOD_OTHER, "GET, HEAD, POST, DELETE"},
+        {"/streams/b/s", METHOD_OTHER, "GET, HEAD, POST, PATCH, DELETE"},
         {"/streams/b", METHOD_POST, "GET, HEAD"},
         {"/streams/b/s/1", METHOD_POST, "GET, HEAD"},
         {"/listen", METHOD_DELETE, "GET, POST"},
         {"/listen", METHOD_HEAD, "GET, POST"},
+        {"/streams/b/s", METHOD_OPTIONS, "GET, HEAD, POST, DELETE"},
+        {"/x/echo", METHOD_OPTIONS, "GET, HEAD, POST, PUT, DELETE"},
+        {"/x/echo/a/b", METHOD_OTHER, "GET, HEAD, POST, PUT, DELETE"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct found f = find(cases[i].method, cases[i].path);
@@ -140,6 +143,51 @@ static void heads(void **state)
     assert_int_equal(find(METHOD_HEAD, "/listen").result, ROUTE_WRONG_METHOD);
 }
 
+/* What: a row ANY takes every method but OPTIONS and unknown ones; its star any further segments.
+ */
+static void any_method_and_any_rest(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/x/echo", "/x/echo/", "/x/echo/a",
+                                        "/x/echo/a/b/%2F/d/e/f"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        for (int m = METHOD_GET; m < METHOD_OPTIONS; m++) {
+            const struct found f = find((enum route_method)m, paths[i]);
+            assert_int_equal(f.result, ROUTE_FOUND);
+            assert_true(f.route->handler == route_echo);
+            assert_int_equal(f.param_count, 0);
+        }
+    }
+}
+
+/* What: durations are counted by what is asked for. */
+static void histograms_by_route(void **state)
+{
+    (void)state;
+    static const struct {
+        enum route_method method;
+        const char *path;
+        enum histogram h;
+    } cases[] = {
+        {METHOD_POST, "/streams/b/s", HISTOGRAM_http_append},
+        {METHOD_GET, "/streams/b/s", HISTOGRAM_http_read},
+        {METHOD_HEAD, "/streams/b/s/1", HISTOGRAM_http_read},
+        {METHOD_DELETE, "/streams/b/s", HISTOGRAM_http_other},
+        {METHOD_GET, "/streams/b", HISTOGRAM_http_list},
+        {METHOD_GET, "/buckets", HISTOGRAM_http_list},
+        {METHOD_GET, "/listen", HISTOGRAM_http_listen},
+        {METHOD_POST, "/sessions", HISTOGRAM_http_login},
+        {METHOD_GET, "/sessions", HISTOGRAM_http_other},
+        {METHOD_GET, "/ping", HISTOGRAM_http_other},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct found f = find(cases[i].method, cases[i].path);
+        assert_int_equal(f.result, ROUTE_FOUND);
+        assert_int_equal(route_histogram(f.route), cases[i].h);
+    }
+    assert_int_equal(route_histogram(NULL), HISTOGRAM_http_other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +196,8 @@ int main(void)
         cmocka_unit_test(other_paths_are_unknown),
         cmocka_unit_test(wrong_methods_are_told),
         cmocka_unit_test(heads),
+        cmocka_unit_test(any_method_and_any_rest),
+        cmocka_unit_test(histograms_by_route),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

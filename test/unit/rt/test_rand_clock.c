@@ -130,12 +130,36 @@ static void source_replaces_clocks(void **state)
     assert_true(clock_boot_us() >= clock_mono_us() - 1000); /* it counts sleep too */
 }
 
+/* What: within a turn one look is shared until somebody looks anew; a thread that never forgets
+ * looks each time. */
+static void a_turn_shares_its_look(void **state)
+{
+    (void)state;
+    uint64_t times[2] = {1, 100};
+    const struct clock_source source = {fake_wall, fake_mono, times};
+    clock_set_source(&source);
+    assert_int_equal(clock_turn_us(), 100);
+    times[1] = 101;
+    assert_int_equal(clock_turn_us(), 101); /* no turns yet */
+    clock_turn_forget();
+    assert_int_equal(clock_turn_us(), 101);
+    times[1] = 102;
+    assert_int_equal(clock_turn_us(), 101);
+    assert_int_equal(clock_turn_look_us(), 102);
+    times[1] = 103;
+    assert_int_equal(clock_turn_us(), 102);
+    clock_turn_forget();
+    assert_int_equal(clock_turn_us(), 103);
+    clock_set_source(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kernel_numbers_differ), cmocka_unit_test(generator_is_splitmix),
-        cmocka_unit_test(below_stays_below),     cmocka_unit_test(seeded_numbers_repeat),
-        cmocka_unit_test(real_clocks_run),       cmocka_unit_test(source_replaces_clocks),
+        cmocka_unit_test(kernel_numbers_differ),  cmocka_unit_test(generator_is_splitmix),
+        cmocka_unit_test(below_stays_below),      cmocka_unit_test(seeded_numbers_repeat),
+        cmocka_unit_test(real_clocks_run),        cmocka_unit_test(source_replaces_clocks),
+        cmocka_unit_test(a_turn_shares_its_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ enum { BIG_EVENTS = 150 };
 static struct rig rig;
 static char dir[64];
 static struct verify_counts counts;
+static char old[VERIFY_OLD_BYTES]; /* what the last rebuild called the file */
 static char findings[64 << 10];
 
 static void note(void *ctx, const struct verify_finding *f)
@@ -30,7 +31,10 @@ static void note(void *ctx, const struct verify_finding *f)
     size_t n = strlen(findings);
     (void)ctx;
     snprintf(findings + n, sizeof findings - n, "%s %s %s\n",
-             f->level == VERIFY_ERROR ? "error" : "note", f->file, f->what);
+             f->level == VERIFY_ERROR  ? "error"
+             : f->level == VERIFY_LOST ? "lost"
+                                       : "note",
+             f->file, f->what);
 }
 
 static void in_dir(const char *name, char out[128])
@@ -72,7 +76,7 @@ static void rebuild(void)
     struct ior_why why = {""};
     const struct verify_params p = params();
     findings[0] = 0;
-    if (verify_rebuild(&p, &counts, &why) != IOR_OK) fail_msg("%s\n%s", why.text, findings);
+    if (verify_rebuild(&p, &counts, old, &why) != IOR_OK) fail_msg("%s\n%s", why.text, findings);
 }
 
 static void expect_sound(void)
@@ -205,7 +209,7 @@ static void journal_is_damaged(void **state)
     } while (access(path, F_OK) != 0);
     overwrite(name, 8192, 16); /* its second batch */
     const struct verify_params p = params();
-    assert_int_equal(verify_rebuild(&p, &counts, &why), IOR_E_CORRUPT);
+    assert_int_equal(verify_rebuild(&p, &counts, old, &why), IOR_E_CORRUPT);
     in_dir("catalog.mdb.bad-1", path);
     assert_int_not_equal(access(path, F_OK), 0);
     end();
