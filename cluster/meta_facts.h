@@ -1,7 +1,8 @@
 /* cluster/meta_facts.h - private to cluster/meta*: the table of facts, key to value, as the log
  * of group 0 left it. Facts about retention, and about revoked tokens, are apart from the
- * others, so that no kind is walked when another one changes. A copy of a table costs nothing much and stays as it is.
- * Thread: a table has one owner while it is changed; any thread may walk its own copy. */
+ * others, so that no kind is walked when another one changes. A copy of a table costs nothing much
+ * and stays as it is. Thread: a table has one owner while it is changed; any thread may walk its
+ * own copy. */
 #pragma once
 
 #include "auth/policy.h"

@@ -1,9 +1,9 @@
 /* cluster/meta_state.h - private to cluster/meta*: all facts at one place of the log of group 0,
- * and what is made of them: the access policy, the retention view and the revoked tokens. A state is immutable and
- * shares what did not change with the one before, so the state behind a change can be made before
- * the change is proposed: what cannot be made is not proposed, and to apply the change is to take
- * that state. Thread: the strand of group 0, or start-up, makes them; reference counted, read by
- * all without locks. */
+ * and what is made of them: the access policy, the retention view and the revoked tokens. A state
+ * is immutable and shares what did not change with the one before, so the state behind a change can
+ * be made before the change is proposed: what cannot be made is not proposed, and to apply the
+ * change is to take that state. Thread: the strand of group 0, or start-up, makes them; reference
+ * counted, read by all without locks. */
 #pragma once
 
 #include <stdatomic.h>

@@ -28,6 +28,7 @@ import urllib.parse
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 BINARY = "application/octet-stream"
+PATCH = "application/json-patch+json"
 
 # The longest line of NDJSON the client keeps in memory: the largest body a node can be
 # configured for, as base64, with room for what is around it.
@@ -265,6 +266,25 @@ class Client:
         {"id": first, "last": last, "t":..}."""
         body = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in lines)
         return self.post(bucket, stream, body, NDJSON, **options)
+
+    def patch(self, bucket, stream, patch, content_type=PATCH, if_match=None, prefer=None,
+              idempotency_key=None):
+        """A JSON Patch (RFC 6902) on the newest event: a list of operations, or their JSON as
+        text or bytes. The result is appended; returns its meta. A Refused of status 400: an
+        operation does not fit (.fields["op"] is its number), or there is no event;
+        412: the last id is not if_match. With an idempotency_key it is applied once."""
+        headers = {}
+        if if_match is not None:
+            headers["If-Match"] = f'"{if_match}"'
+        if prefer is not None:
+            headers["Prefer"] = f"durability={prefer}"
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
+        if not isinstance(patch, (str, bytes, bytearray)):
+            patch = json.dumps(patch, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        body = patch.encode() if isinstance(patch, str) else bytes(patch)
+        answer = self.call("PATCH", stream_path(bucket, stream), body, content_type, headers)
+        return {} if answer.status == 202 else self._field(answer, "meta", dict)
 
     def get(self, bucket, stream, from_=None, limit=None, to=None):
         """A list of events, at most streams.read.max of them; see iter() for more."""
@@ -595,10 +615,12 @@ def refusal(answer):
         pass
     type_, reason = fields.get("type"), fields.get("reason")
     if not isinstance(type_, str) or not isinstance(reason, (str, dict)):
-        accepted = [f"{name}: {answer.headers[name]}" for name in ("Allow", "Accept-Post")
+        accepted = [f"{name}: {answer.headers[name]}" for name in ("Allow", "Accept-Post", "Accept-Patch")
                     if name in answer.headers]
         type_ = {404: "not-found", 405: "method-not-allowed", 406: "not-acceptable",
                  415: "unsupported-type"}.get(status, "http-error")
         reason = "; ".join([http.client.responses.get(status, "error")] + accepted)
+    if isinstance(reason, dict):  # a PATCH that others were faster than, again and again
+        fields, reason = {**fields, **reason}, str(reason.get("reason", "error"))
     kind = NotFound if status in (404, 410) else Refused
     return kind(status, type_, reason, fields, answer.headers)

@@ -64,6 +64,17 @@ def cmd_post(client, args):
     return EXIT_OK
 
 
+def cmd_patch(client, args):
+    body = read_data(args.data)
+    meta = client.patch(args.bucket, args.stream, body, args.content_type or iorio.PATCH,
+                        if_match=args.if_match)
+    if args.as_json:
+        put(dump({"meta": meta}))
+    else:
+        put(f"{args.bucket}/{args.stream} {meta.get('id')}  {when(meta.get('t'))}")
+    return EXIT_OK
+
+
 # --- delete ---
 
 def cmd_delete(client, args):
@@ -269,6 +280,17 @@ def add_post(verbs):
                    help="--lines: progress on standard error (the default on a terminal)")
 
 
+def add_patch(verbs):
+    p = add_verb(verbs, "patch", cmd_patch, "patch the last event of a stream (JSON Patch)", "put", (
+        """patch public hello '[{"op": "replace", "path": "/msg", "value": "bye"}]'""",
+        "patch public hello @tools/sample_patch.json --if-match 4   # only if event 4 is still the last one"))
+    add_stream(p)
+    p.add_argument("data", help="the patch itself, @file, or - for standard input")
+    p.add_argument("-c", "--content-type", type=header_text, help=f"{iorio.PATCH} unless given")
+    p.add_argument("--if-match", type=whole(0, LIMIT_ALL), metavar="ID",
+                   help="only if the last event still has this id")
+
+
 def add_get(verbs):
     p = add_verb(verbs, "get", cmd_get, "get content from a stream", "get", (
         "get public hello                       # the last 10 events",
@@ -332,6 +354,7 @@ def make_parser():
     add_common(parser, top=True)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
     add_post(verbs)
+    add_patch(verbs)
     add_get(verbs)
     add_listen(verbs)
     add_delete(verbs)

@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import openapi_routes as described  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-METHODS_OF_ANY = ("GET", "POST", "PUT", "DELETE")
+METHODS_OF_ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PARAMETERS = {"b": ("bucket", "Name of a bucket, percent-encoded: 1 to 255 bytes of UTF-8."),
               "s": ("stream", "Name of a stream, percent-encoded: 1 to 1024 bytes of UTF-8."),
               "id": ("id", "Number of an event.")}
@@ -102,7 +102,7 @@ def errors_of(route, own):
         add(406)
     if method in ("POST", "PUT", "PATCH", "ANY"):
         add(413, "too-large")
-    if types in ("JSON", "EVENT"):
+    if types in ("JSON", "EVENT", "PATCH"):
         add(415)
     for status, more in own.items():
         add(status, *more)

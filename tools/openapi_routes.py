@@ -56,6 +56,10 @@ SCHEMAS = {
     "Events": list_of(ref("Event")),
     "Appended": of(meta=of(id=whole("Of the first event.", minimum=1), last_=whole("Of a batch: of the last one."),
                            t=whole())),
+    "Patch": list_of(of(op=text(enum=["add", "remove", "replace", "move", "copy", "test"]), path=text("RFC 6901."),
+                        from_=text("RFC 6901."), value_=ANY)),
+    "Raced": of(type=text(enum=["error"]), reason=of(reason=text(enum=["confict"]), field=text(), expected=whole(),
+                                                     got=whole())),
     "Names": of(status=text(enum=["ok", "partial"]),
                 data=list_of({"oneOf": [text(), of(name=text(), low_=whole(), high_=whole(), bytes_=whole(),
                                                    events_=whole())]})),
@@ -125,6 +129,7 @@ REPLY_HEADERS = {
 }
 
 APPEND = {JSON: ANY, OCTETS: {"type": "string", "format": "binary"}, NDJSON: text("One JSON text a line.")}
+PATCH = "application/json-patch+json"
 EVENTS = {JSON: "Events", NDJSON: text("One Event a line.")}
 POLICY_ERRORS = {400: ["invalid-body", "invalid-field"], 413: ["too-large"], 507: ["no-space"]}
 
@@ -188,6 +193,16 @@ ROUTES = {
                  202: ("Prefer: durability=memory: they will be.", {JSON: "Ok"}, ["Iorio-Durability",
                                                                                   "Preference-Applied"])},
         errors={400: ["invalid-body", "invalid-field"], 412: ["conflict"], 413: ["too-large"], 507: ["no-space"]}),
+    ("PATCH", "/streams/:b/:s"): dict(
+        id="patchEvent", tag="streams", summary="Change the newest event by a JSON Patch, and append the result",
+        body={PATCH: "Patch"}, headers=["If-Match", "If-None-Match", "Idempotency-Key", "Prefer"],
+        answers={200: ("It is on the disk.", {JSON: "Appended"},
+                       ["ETag", "Iorio-Durability", "Preference-Applied", "Iorio-Dedupe-Window"]),
+                 202: ("Prefer: durability=memory: it will be.", {JSON: "Ok"}, ["Iorio-Durability",
+                                                                                "Preference-Applied"]),
+                 409: ("Others were faster, again and again; send it again.", {JSON: "Raced"}, ["ETag"])},
+        errors={400: ["invalid-body", "invalid-field", "not-found"], 412: ["conflict"], 413: ["too-large"],
+                507: ["no-space"]}),
     ("DELETE", "/streams/:b/:s"): dict(
         id="removeEvents", tag="streams", summary="Delete or truncate a stream", query=["truncate_to"],
         answers={204: ("They are gone; ids go on.", NO_BODY, ["Iorio-Low", "Iorio-High"])},

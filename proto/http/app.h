@@ -21,10 +21,10 @@ struct http_app {
     const struct config *_Atomic config;
     struct node *node;
     struct token_key key;
-    struct limits *limits;        /* limited.c's */
-    struct forwarded forwarded;   /* likewise */
-    struct job_queue *crypto;     /* argon2id: password checks, hashes of new ones */
-    struct login_desk *logins;    /* auth/login.h */
+    struct limits *limits;      /* limited.c's */
+    struct forwarded forwarded; /* likewise */
+    struct job_queue *crypto;   /* argon2id: password checks, hashes of new ones */
+    struct login_desk *logins;  /* auth/login.h */
     struct request_log *request_log;
     void *extensions[EXTENSION_COUNT]; /* their settings (extension.h) */
     struct http_worker **workers;      /* by worker id */

@@ -14,7 +14,7 @@
 #include "proto/http/router.h"
 
 enum answer_type { ANSWER_NONE, ANSWER_JSON, ANSWER_NDJSON };
-enum body_type { BODY_NONE, BODY_JSON, BODY_OCTETS, BODY_NDJSON, BODY_OTHER };
+enum body_type { BODY_NONE, BODY_JSON, BODY_OCTETS, BODY_NDJSON, BODY_PATCH, BODY_OTHER };
 
 /* Why call_wait() ends. */
 enum call_wait_end {

@@ -20,6 +20,7 @@ static enum route_method method_of(struct ior_slice m)
     if (ior_slice_eq(m, IOR_SLICE("HEAD"))) return METHOD_HEAD;
     if (ior_slice_eq(m, IOR_SLICE("POST"))) return METHOD_POST;
     if (ior_slice_eq(m, IOR_SLICE("PUT"))) return METHOD_PUT;
+    if (ior_slice_eq(m, IOR_SLICE("PATCH"))) return METHOD_PATCH;
     if (ior_slice_eq(m, IOR_SLICE("DELETE"))) return METHOD_DELETE;
     if (ior_slice_eq(m, IOR_SLICE("OPTIONS"))) return METHOD_OPTIONS;
     return METHOD_OTHER;
@@ -148,12 +149,22 @@ static bool answer_type_ok(struct http_call *call)
     return false;
 }
 
+static bool patch_type_ok(struct http_call *call)
+{
+    if (call->body_type == BODY_PATCH) return true;
+    call_add_header(call, "accept-patch", IOR_SLICE("application/json-patch+json"));
+    call_reply_empty(call, 415);
+    return false;
+}
+
 static bool body_type_ok(struct http_call *call)
 {
     bool put = call->route->method == METHOD_PUT;
-    if (call->route->method != METHOD_POST && !put) return true;
+    bool patch = call->route->method == METHOD_PATCH;
+    if (call->route->method != METHOD_POST && !put && !patch) return true;
     if (call->route->types == TYPES_NONE) return true;
     call->body_type = negotiate_body_type(call_header(call, "content-type"));
+    if (patch) return patch_type_ok(call);
     if (call->body_type == BODY_JSON) return true;
     bool event = call->route->types == TYPES_EVENT;
     if (event && (call->body_type == BODY_OCTETS || call->body_type == BODY_NDJSON)) return true;

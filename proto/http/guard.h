@@ -39,10 +39,10 @@ enum guard_verdict guard_head(struct guard_head *h, const uint8_t *data, size_t 
 
 /* A body in chunks, as far as it was looked at. Begins as zeros. */
 struct guard_chunks {
-    uint8_t state;     /* private */
-    uint8_t digits;    /* private */
-    uint32_t extra;    /* bytes of the line, or of all trailers */
-    uint64_t left;     /* of the chunk */
+    uint8_t state;      /* private */
+    uint8_t digits;     /* private */
+    uint32_t extra;     /* bytes of the line, or of all trailers */
+    uint64_t left;      /* of the chunk */
     uint64_t announced; /* bytes of the body in the chunks that have begun */
 };
 

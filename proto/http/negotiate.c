@@ -41,6 +41,7 @@ enum body_type negotiate_body_type(struct ior_slice content_type)
     if (is_word(type, "application/json")) return BODY_JSON;
     if (is_word(type, "application/octet-stream")) return BODY_OCTETS;
     if (is_word(type, "application/x-ndjson")) return BODY_NDJSON;
+    if (is_word(type, "application/json-patch+json")) return BODY_PATCH;
     return BODY_OTHER;
 }
 

@@ -86,11 +86,10 @@ static bool takes(const struct route *r, enum route_method method)
 
 static void add_method(char *allow, size_t room, const struct route *r)
 {
-    static const char *const words[] = {[METHOD_GET] = "GET",
-                                        [METHOD_POST] = "POST",
-                                        [METHOD_PUT] = "PUT",
-                                        [METHOD_DELETE] = "DELETE",
-                                        [METHOD_ANY] = "GET, HEAD, POST, PUT, DELETE"};
+    static const char *const words[] = {
+        [METHOD_GET] = "GET",       [METHOD_POST] = "POST",
+        [METHOD_PUT] = "PUT",       [METHOD_PATCH] = "PATCH",
+        [METHOD_DELETE] = "DELETE", [METHOD_ANY] = "GET, HEAD, POST, PUT, PATCH, DELETE"};
     size_t n = strlen(allow);
     snprintf(allow + n, room - n, "%s%s%s", n > 0 ? ", " : "", words[r->method],
              answers_head(r) ? ", HEAD" : "");

@@ -13,6 +13,7 @@ enum route_method {
     METHOD_HEAD,
     METHOD_POST,
     METHOD_PUT,
+    METHOD_PATCH,
     METHOD_DELETE,
     METHOD_OPTIONS,
     METHOD_OTHER,
@@ -23,6 +24,7 @@ enum route_types {
     TYPES_NONE,
     TYPES_JSON,
     TYPES_EVENT,
+    TYPES_PATCH,
     TYPES_AS_JSON,
     TYPES_AS_EVENTS,
     TYPES_LIVE

@@ -19,6 +19,7 @@ void route_buckets(struct http_call *call);
 void route_streams(struct http_call *call);
 void route_stream_get(struct http_call *call);
 void route_stream_delete(struct http_call *call);
+void route_stream_patch(struct http_call *call);
 void route_stream_post(struct http_call *call);
 void route_retention_get(struct http_call *call);
 void route_retention_put(struct http_call *call);

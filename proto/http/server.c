@@ -86,9 +86,10 @@ static void on_tick(void *ctx)
 
 /* What h2o still answers by itself (an Expect that it does not know, headers of HTTP/2 that are
  * no headers): its text becomes our error. */
-static char malformed_json[] = "{\"type\":\"invalid-request\",\"reason\":\"The request holds what is "
-                               "not understood here: an Expect other than 100-continue, or a bad "
-                               "header\"}";
+static char malformed_json[] =
+    "{\"type\":\"invalid-request\",\"reason\":\"The request holds what is "
+    "not understood here: an Expect other than 100-continue, or a bad "
+    "header\"}";
 static char too_large_json[] = "{\"type\":\"too-large\",\"reason\":\"The body is larger than "
                                "http.body.max\"}";
 
@@ -155,7 +156,8 @@ static enum ior_err worker_setup(struct http_server *s, struct http_worker *hw, 
     hw->loop = loop;
     set_now(hw);
     for (int i = 0; i < HTTP_DOORS; i++)
-        hw->listeners[i] = (struct http_listener){.worker = hw, .door = (enum http_door)i, .fd = -1};
+        hw->listeners[i] =
+            (struct http_listener){.worker = hw, .door = (enum http_door)i, .fd = -1};
     http_waits_init(&hw->waits);
     hw->evloop = h2o_evloop_create();
     h2o_context_init(&hw->context, hw->evloop, &s->config);
@@ -186,10 +188,11 @@ static uint64_t connection_limit(const struct config *c)
     uint64_t most = fds > 2 * FDS_RESERVED ? fds - FDS_RESERVED : fds / 2;
     uint64_t wanted = c->http_connections_max;
     if (wanted > most)
-        LOG_WARNING("http", "fewer connections",
-                    "key=http.connections.max: %llu wanted, %llu possible with the descriptors that "
-                    "there are (ulimit -Hn)",
-                    (unsigned long long)wanted, (unsigned long long)most);
+        LOG_WARNING(
+            "http", "fewer connections",
+            "key=http.connections.max: %llu wanted, %llu possible with the descriptors that "
+            "there are (ulimit -Hn)",
+            (unsigned long long)wanted, (unsigned long long)most);
     return wanted == 0 || wanted > most ? most : wanted;
 }
 

@@ -222,8 +222,7 @@ static void dispatch(struct http_call *call)
 {
     h2o_req_t *req = req_of(call);
     h2o_iovec_t method = req->input.method;
-    struct ior_slice target =
-        without_host(ior_slice(req->input.path.base, req->input.path.len));
+    struct ior_slice target = without_host(ior_slice(req->input.path.base, req->input.path.len));
     uint8_t *scratch = h2o_mem_alloc_pool(&req->pool, target.size_bytes + 1);
     struct query_param *params = NULL;
     if (memchr(target.data, '?', target.size_bytes) != NULL)
@@ -387,6 +386,8 @@ static const char *status_text(int status)
         return "Not Acceptable";
     case 408:
         return "Request Timeout";
+    case 409:
+        return "Conflict";
     case 410:
         return "Gone";
     case 412:

@@ -177,9 +177,8 @@ static enum guard_verdict look_at_head(struct http_conn *c, size_t at,
                                        const struct guard_fault **ret_fault)
 {
     const struct config *config = c->worker->server->app->config;
-    enum guard_verdict v =
-        guard_head(&c->head, input_of(c, at), c->sock->input->size - at,
-                   (size_t)config->http_head_max, ret_fault);
+    enum guard_verdict v = guard_head(&c->head, input_of(c, at), c->sock->input->size - at,
+                                      (size_t)config->http_head_max, ret_fault);
     if (v == GUARD_OK) v = begin_body(c, at + c->head.line, ret_fault);
     if (v == GUARD_BAD) c->stage = CONN_HEAD; /* h2o has not seen it */
     return v;
@@ -209,8 +208,7 @@ static void look_after(struct http_conn *c)
     }
     if (c->stage == CONN_BODY && worth_a_probe(c)) {
         c->probed = true;
-        if (http_refused_by_head(c->worker->server, http_conn_request(c),
-                                 c->announced_bytes)) {
+        if (http_refused_by_head(c->worker->server, http_conn_request(c), c->announced_bytes)) {
             (void)gate_refuse(c, &refused_by_head);
             return;
         }

@@ -52,8 +52,8 @@ static void look_at_input(struct http_conn *c)
 static void on_read(h2o_socket_t *sock, const char *err)
 {
     struct http_conn *c = sock->on_close.data;
-    h2o_socket_cb h2o_read = atomic_load_explicit(&c->worker->server->h2o_read2,
-                                                  memory_order_relaxed);
+    h2o_socket_cb h2o_read =
+        atomic_load_explicit(&c->worker->server->h2o_read2, memory_order_relaxed);
     if (err != NULL) {
         h2o_read(sock, err);
         return;

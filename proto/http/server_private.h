@@ -31,7 +31,7 @@ struct http_waits {
     uint64_t round;       /* of checks: a new one begins when something has changed */
     uint64_t policy_mark; /* as of the last tick, like the next two */
     uint64_t revoked_number;
-    int64_t clock_ms;     /* of the wall clock when the other one is at 0 */
+    int64_t clock_ms; /* of the wall clock when the other one is at 0 */
 };
 
 enum conn_stage {
@@ -63,19 +63,19 @@ struct http_conn {
     /* server_gate.c */
     struct http_conn *wrap_prev, *wrap_next; /* h2o has set its own read callback again */
     bool wrap_listed;
-    bool probed;                        /* an early answer was looked for */
-    bool body_whole;                    /* the gate has seen the end of it */
-    struct guard_head head;             /* of the request that comes or is here */
-    struct guard_chunks chunks;         /* its body, when it is in chunks */
-    size_t seen;                        /* bytes of the input that were looked at */
-    uint8_t *kept;                      /* a head that is not complete, hidden from h2o for this turn */
+    bool probed;                /* an early answer was looked for */
+    bool body_whole;            /* the gate has seen the end of it */
+    struct guard_head head;     /* of the request that comes or is here */
+    struct guard_chunks chunks; /* its body, when it is in chunks */
+    size_t seen;                /* bytes of the input that were looked at */
+    uint8_t *kept;              /* a head that is not complete, hidden from h2o for this turn */
     size_t kept_bytes;
-    size_t request_end;                 /* BUSY: where the request ends in the input */
-    const struct guard_fault *refusal;  /* what the request at hand is answered */
-    uint64_t announced_bytes;           /* of its body, by what came of it */
-    uint64_t held;                      /* counted in http_server.held_bytes */
-    int linger_fd;                      /* >= 0: what still comes is read after the end */
-    struct http2_conn *http2;           /* NULL: it is HTTP/1 */
+    size_t request_end;                /* BUSY: where the request ends in the input */
+    const struct guard_fault *refusal; /* what the request at hand is answered */
+    uint64_t announced_bytes;          /* of its body, by what came of it */
+    uint64_t held;                     /* counted in http_server.held_bytes */
+    int linger_fd;                     /* >= 0: what still comes is read after the end */
+    struct http2_conn *http2;          /* NULL: it is HTTP/1 */
 
     /* server_sweep.c, in ms of http_worker.now_ms */
     uint64_t moved_ms; /* a byte came, or a request ended */
@@ -86,7 +86,7 @@ struct http_conn {
 
     struct address_key address; /* counted in http_server.addresses */
     bool address_counted;
-    SSL_CTX *tls;   /* while the handshake may still need it */
+    SSL_CTX *tls;    /* while the handshake may still need it */
     char *cert_user; /* the name in the client's certificate, or NULL */
 };
 
@@ -125,7 +125,7 @@ struct http_worker {
     _Atomic uint64_t conn_count; /* this and the next: one writer, its own thread */
     _Atomic uint64_t request_count;
     struct http_conn *sweep_next;
-    struct http_conn *wrap; /* server_gate.c: those with wrap_listed */
+    struct http_conn *wrap;    /* server_gate.c: those with wrap_listed */
     struct http_conn *reading; /* becomes NULL when it is closed meanwhile */
     struct http_linger *lingers;
     struct token_cache *tokens;
@@ -154,9 +154,9 @@ struct http_server {
     struct addresses *addresses; /* NULL: no limit for one address */
     struct http_port ports[HTTP_DOORS];
     /* What server_selftest.c found out about h2o. */
-    h2o_socket_cb h2o_read;       /* its callback for HTTP/1 */
+    h2o_socket_cb h2o_read;           /* its callback for HTTP/1 */
     _Atomic(h2o_socket_cb) h2o_read2; /* for HTTP/2; found out at the first connection */
-    size_t request_offset;  /* of the request in a connection of HTTP/1 */
+    size_t request_offset;            /* of the request in a connection of HTTP/1 */
     bool tested;
 };
 

@@ -33,7 +33,9 @@ static const struct exchange exchanges[] = {
      "404 400 ."},
     {"a head in pieces", {"GET /self", "/test " HOST, "\r\n" GOOD}, "404 404 "},
     {"a bad head in pieces", {"GET / " HOST, "\n" GOOD}, "400 ."},
-    {"a body with a length", {"POST /self " HOST "Content-Length: 3\r\n\r\na", "bc" GOOD}, "404 404 "},
+    {"a body with a length",
+     {"POST /self " HOST "Content-Length: 3\r\n\r\na", "bc" GOOD},
+     "404 404 "},
     {"a body in chunks",
      {"POST /self " HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nab", "c\r\n0\r\n\r\n" GOOD},
      "404 404 "},
@@ -121,9 +123,10 @@ enum ior_err http_selftest(struct http_server *s, struct ior_why *why)
     worker_enter(NULL);
     s->tested = wrong == NULL;
     if (wrong == NULL) return IOR_OK;
-    return ior_why_set(why, IOR_E_INVAL,
-                       "the installed libh2o-evloop is not the one that this program was made for "
-                       "(2.2.5): the guard against malformed requests does not work with it, seen at: "
-                       "%s",
-                       wrong);
+    return ior_why_set(
+        why, IOR_E_INVAL,
+        "the installed libh2o-evloop is not the one that this program was made for "
+        "(2.2.5): the guard against malformed requests does not work with it, seen at: "
+        "%s",
+        wrong);
 }

@@ -56,8 +56,9 @@ static enum ior_err readable(const char *key, const char *file, struct ior_why *
     struct stat st;
     if (stat(file, &st) != 0) {
         if (errno == ENOENT)
-            return cannot_use(key, file, "there is no such file (ssl/make-dev-certs.sh makes one to try it out)",
-                              why);
+            return cannot_use(
+                key, file, "there is no such file (ssl/make-dev-certs.sh makes one to try it out)",
+                why);
         return cannot_use(key, file, strerror(errno), why);
     }
     if (!S_ISREG(st.st_mode)) return cannot_use(key, file, "not a regular file", why);
@@ -68,8 +69,8 @@ static enum ior_err readable(const char *key, const char *file, struct ior_why *
 static void warn_of_dates(const char *file, const X509 *cert)
 {
     if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0) {
-        LOG_WARNING("tls", "expired certificate", "key=ssl.certfile file=%s: clients will refuse it",
-                    file);
+        LOG_WARNING("tls", "expired certificate",
+                    "key=ssl.certfile file=%s: clients will refuse it", file);
     } else if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
         LOG_WARNING("tls", "certificate of the future",
                     "key=ssl.certfile file=%s: clients will refuse it", file);
@@ -121,9 +122,9 @@ static enum ior_err use_key(SSL_CTX *ctx, const char *file, struct ior_why *why)
     int ok = SSL_CTX_use_PrivateKey_file(ctx, file, SSL_FILETYPE_PEM);
     SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
     if (asked)
-        return cannot_use("ssl.keyfile", file,
-                          "it has a passphrase, which nobody can type here (openssl pkey removes it)",
-                          why);
+        return cannot_use(
+            "ssl.keyfile", file,
+            "it has a passphrase, which nobody can type here (openssl pkey removes it)", why);
     int reason = ERR_GET_REASON(ERR_peek_error());
     if (ok != 1 && (reason == X509_R_KEY_VALUES_MISMATCH || reason == X509_R_KEY_TYPE_MISMATCH))
         return cannot_use("ssl.keyfile", file, "not the key of the certificate in ssl.certfile",
@@ -138,7 +139,8 @@ static enum ior_err use_key(SSL_CTX *ctx, const char *file, struct ior_why *why)
 
 /* ---- clients ---- */
 
-/* The one CN of a certificate, as a string of its own. NULL: none, several, or one that is no name. */
+/* The one CN of a certificate, as a string of its own. NULL: none, several, or one that is no name.
+ */
 static char *common_name(const X509 *cert)
 {
     const X509_NAME *subject = X509_get_subject_name(cert);
@@ -173,9 +175,10 @@ static enum ior_err use_authorities(SSL_CTX *ctx, const struct config *c, struct
     const char *file = c->ssl_cacertfile;
     if (file[0] == 0 && !c->ssl_client_users) return IOR_OK;
     if (file[0] == 0)
-        return ior_why_set(why, IOR_E_INVAL,
-                           "ssl.client.users = yes needs ssl.cacertfile: the authority that signs the "
-                           "certificates of clients");
+        return ior_why_set(
+            why, IOR_E_INVAL,
+            "ssl.client.users = yes needs ssl.cacertfile: the authority that signs the "
+            "certificates of clients");
     enum ior_err err = readable("ssl.cacertfile", file, why);
     if (err != IOR_OK) return err;
     if (SSL_CTX_load_verify_file(ctx, file) != 1)

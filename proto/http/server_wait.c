@@ -93,7 +93,8 @@ static bool something_changed(struct http_worker *hw)
     uint64_t revoked = revoked_number(meta_revoked(meta));
     int64_t clock_ms = (int64_t)clock_wall_coarse_ms() - (int64_t)(clock_mono_coarse_us() / 1000);
     int64_t jump_ms = clock_ms - ws->clock_ms;
-    if (mark == ws->policy_mark && revoked == ws->revoked_number && jump_ms < CLOCK_JUMP_MS && jump_ms > -CLOCK_JUMP_MS)
+    if (mark == ws->policy_mark && revoked == ws->revoked_number && jump_ms < CLOCK_JUMP_MS &&
+        jump_ms > -CLOCK_JUMP_MS)
         return false;
     ws->policy_mark = mark;
     ws->revoked_number = revoked;
@@ -108,8 +109,7 @@ static void check_some(struct http_worker *hw)
     uint64_t left = ws->check_count / CHECK_TICKS + 1;
     if (left < CHECKS_MIN) left = CHECKS_MIN;
     for (; left > 0 && ws->checks.next != &ws->checks; left--) {
-        struct http_call *call =
-            IOR_CONTAINER(ws->checks.next, struct http_call, wait.check_link);
+        struct http_call *call = IOR_CONTAINER(ws->checks.next, struct http_call, wait.check_link);
         IOR_CHECK_MAGIC(call, CALL_MAGIC);
         if (call->wait.checked == ws->round) return; /* so are all behind it */
         call->wait.checked = ws->round;

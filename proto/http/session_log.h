@@ -1,5 +1,6 @@
 /* proto/http/session_log.h - lines about logins and revoked tokens. Never a password, a token,
- * or a name that is not a user's: people type passwords into the wrong field. Thread: any worker. */
+ * or a name that is not a user's: people type passwords into the wrong field. Thread: any worker.
+ */
 #pragma once
 
 #include "core/session_change.h"

@@ -64,9 +64,8 @@ static void reply_busy(struct http_call *call, enum ior_err err)
 {
     metric_add(METRIC_logins_refused, 1);
     if (call == NULL) return;
-    call_reply_error(call, err,
-                     err == IOR_E_BUSY ? "Too many logins are waiting; try again later" : NULL,
-                     NULL);
+    call_reply_error(
+        call, err, err == IOR_E_BUSY ? "Too many logins are waiting; try again later" : NULL, NULL);
 }
 
 static void login_done(struct login *login)
@@ -135,9 +134,9 @@ void route_session_post(struct http_call *call)
         l->limit = limit;
         l->login.done = login_done;
         l->ticket = call_ticket(call, false);
-        err = l->ticket == 0 ? IOR_E_BUSY
-                             : login_submit(call->app->logins, &l->login, call->policy, name,
-                                            password);
+        err = l->ticket == 0
+                  ? IOR_E_BUSY
+                  : login_submit(call->app->logins, &l->login, call->policy, name, password);
     }
     /* Of the password there is now one copy, in the request, which h2o frees, and jansson's. */
     if (password.size_bytes > 0)

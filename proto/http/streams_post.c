@@ -11,15 +11,13 @@
 #include "proto/http/call.h"
 #include "proto/http/negotiate.h"
 #include "proto/http/routes.h"
+#include "proto/http/streams_append.h"
 
 struct post {
     struct event_in *events; /* NULL: the one below */
     struct event_in one;
     size_t count;
-    enum append_expect expect;
-    uint64_t expect_last_id;
-    enum prefer_durability prefer;
-    struct ior_slice key;
+    struct append_terms terms;
 };
 
 static void reply_invalid(struct http_call *call, enum ior_err err, const char *reason)
@@ -128,7 +126,7 @@ static bool bad_header(struct http_call *call, const char *field, struct ior_sli
 }
 
 /* Two lines of a condition or a key cannot both be meant. */
-static bool take_headers(struct http_call *call, struct post *p)
+bool append_take_headers(struct http_call *call, struct append_terms *p)
 {
     struct ior_slice match = call_header(call, "if-match");
     struct ior_slice none = call_header(call, "if-none-match");
@@ -200,7 +198,7 @@ static void add_location(struct http_call *call, uint64_t id)
     call_add_header(call, "location", text_slice(&t));
 }
 
-static void add_etag(struct http_call *call, uint64_t id)
+void append_add_etag(struct http_call *call, uint64_t id)
 {
     struct text t;
     t.n = 0;
@@ -224,6 +222,14 @@ static void add_durability(struct http_call *call, enum prefer_durability prefer
     call_add_header(call, "iorio-durability", ior_slice_str(reached));
 }
 
+static void add_kept(struct http_call *call, const struct append *a)
+{
+    append_add_etag(call, a->last_id);
+    add_durability(call, (enum prefer_durability)a->user[1]);
+    if (a->dedupe_shortened_ms > 0)
+        call_add_header_u64(call, "iorio-dedupe-window", (a->dedupe_shortened_ms + 999) / 1000);
+}
+
 static void reply_created(struct http_call *call, const struct append *a)
 {
     struct text t;
@@ -237,12 +243,9 @@ static void reply_created(struct http_call *call, const struct append *a)
     PUT(&t, ",\"t\":");
     put_u64(&t, a->time_ms);
     PUT(&t, "}}");
-    add_location(call, a->first_id);
-    add_etag(call, a->last_id);
-    add_durability(call, (enum prefer_durability)a->user[1]);
-    if (a->dedupe_shortened_ms > 0)
-        call_add_header_u64(call, "iorio-dedupe-window", (a->dedupe_shortened_ms + 999) / 1000);
-    call_reply_json(call, 201, text_slice(&t));
+    if (a->patch == NULL) add_location(call, a->first_id);
+    add_kept(call, a);
+    call_reply_json(call, a->patch == NULL ? 201 : 200, text_slice(&t));
 }
 
 static void reply_conflict(struct http_call *call, const struct append *a)
@@ -253,23 +256,28 @@ static void reply_conflict(struct http_call *call, const struct append *a)
         snprintf(expected, sizeof expected, "%llu", (unsigned long long)a->expect_last_id);
     snprintf(extra, sizeof extra, "\"field\":\"seqnum\",\"expected\":%s,\"got\":%llu", expected,
              (unsigned long long)a->last_id);
-    add_etag(call, a->last_id);
+    append_add_etag(call, a->last_id);
     call_reply_error(call, IOR_E_CONFLICT, NULL, extra);
+}
+
+void append_reply(struct http_call *call, const struct append *a)
+{
+    if (a->err == IOR_OK) {
+        reply_created(call, a);
+    } else if (a->err == IOR_E_CONFLICT) {
+        reply_conflict(call, a);
+    } else if (a->err == IOR_E_KEYREUSED) {
+        call_reply_error(call, a->err, NULL, "\"field\":\"Idempotency-Key\"");
+    } else {
+        call_reply_error(call, a->err, NULL, NULL);
+    }
 }
 
 static void streams_post_done(struct append *a)
 {
     struct http_app *app = a->user_ptr;
     struct http_call *call = a->user[0] == 0 ? NULL : call_redeem(app, a->user[0]);
-    if (call != NULL && a->err == IOR_OK) {
-        reply_created(call, a);
-    } else if (call != NULL && a->err == IOR_E_CONFLICT) {
-        reply_conflict(call, a);
-    } else if (call != NULL && a->err == IOR_E_KEYREUSED) {
-        call_reply_error(call, a->err, NULL, "\"field\":\"Idempotency-Key\"");
-    } else if (call != NULL) {
-        call_reply_error(call, a->err, NULL, NULL);
-    }
+    if (call != NULL) append_reply(call, a);
     append_free(a);
 }
 
@@ -284,34 +292,41 @@ static void streams_post_accepted(struct append *a)
     call_reply_json(call, 202, IOR_SLICE("{\"ok\":true}"));
 }
 
-static void submit(struct http_call *call, const struct post *p)
+void append_submit(struct http_call *call, struct append *take, const struct append_terms *terms,
+                   append_cb done)
 {
-    struct append *a = NULL;
-    const struct event_in *events = p->events != NULL ? p->events : &p->one;
-    enum ior_err err = append_new(call->bucket, call->stream, events, p->count, p->key, &a);
-    if (err != IOR_OK) {
-        call_reply_error(call, err, NULL, NULL);
-        return;
-    }
-    a->expect = p->expect;
-    a->expect_last_id = p->expect_last_id;
+    struct append *a = take;
+    a->expect = terms->expect;
+    a->expect_last_id = terms->expect_last_id;
     a->user_ptr = call->app;
     a->user[0] = call_ticket(call, true);
-    a->user[1] = (uint64_t)p->prefer;
-    if (p->prefer == PREFER_MEMORY) {
+    a->user[1] = (uint64_t)terms->prefer;
+    if (terms->prefer == PREFER_MEMORY) {
         a->durability = DURABILITY_MEMORY;
         a->accepted = streams_post_accepted;
     }
-    err = a->user[0] == 0 ? IOR_E_BUSY : iorio_append(call->app->node, a, streams_post_done);
+    enum ior_err err = a->user[0] == 0 ? IOR_E_BUSY : iorio_append(call->app->node, a, done);
     if (err != IOR_OK) {
         append_free(a);
         call_reply_error(call, err, NULL, NULL);
     }
 }
 
+static void submit(struct http_call *call, const struct post *p)
+{
+    struct append *a = NULL;
+    const struct event_in *events = p->events != NULL ? p->events : &p->one;
+    enum ior_err err = append_new(call->bucket, call->stream, events, p->count, p->terms.key, &a);
+    if (err != IOR_OK) {
+        call_reply_error(call, err, NULL, NULL);
+        return;
+    }
+    append_submit(call, a, &p->terms, streams_post_done);
+}
+
 void route_stream_post(struct http_call *call)
 {
     struct post p = {0};
-    if (take_body(call, &p) && take_headers(call, &p)) submit(call, &p);
+    if (take_body(call, &p) && append_take_headers(call, &p.terms)) submit(call, &p);
     free(p.events);
 }

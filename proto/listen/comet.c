@@ -420,7 +420,8 @@ static void begin_round(struct comet *c)
 {
     c->at = 0;
     c->due_left = 0;
-    for (size_t i = 0; i < c->count; i++) c->due_left += c->subs[i].due && !c->subs[i].left_out ? 1 : 0;
+    for (size_t i = 0; i < c->count; i++)
+        c->due_left += c->subs[i].due && !c->subs[i].left_out ? 1 : 0;
 }
 
 /* ---- waiting ---- */

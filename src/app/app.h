@@ -60,8 +60,8 @@ bool datadir_is_locked(const char *dir);
 /* NULL: not open. */
 IOR_MUST_CHECK bool datadir_write_run(const char *dir, const char *http, const char *https);
 void datadir_remove_run(const char *dir);
-/* False: no node runs there. *ret_where "": where it listens is not known; "https://..." when it does
- * so over TLS only. */
+/* False: no node runs there. *ret_where "": where it listens is not known; "https://..." when it
+ * does so over TLS only. */
 bool datadir_read_run(const char *dir, long *ret_pid, char *ret_where, size_t room);
 
 /* ---- control.c: verbs that talk to a node in another process ---- */

@@ -66,7 +66,8 @@ void doors_say(const struct doors *d)
     const char *plain = http_server_where(d->http, HTTP_DOOR_PLAIN);
     const char *tls = http_server_where(d->http, HTTP_DOOR_TLS);
     write_run_file(d);
-    if (plain != NULL) LOG_INFO("http", "listening", "where=%s workers=%u", plain, d->app->worker_count);
+    if (plain != NULL)
+        LOG_INFO("http", "listening", "where=%s workers=%u", plain, d->app->worker_count);
     /* The words of the first Iorio DB: `[info] secure api enabled, starting`. */
     if (tls != NULL) LOG_INFO("secure", "api enabled, starting", "where=%s", tls);
 }

@@ -56,11 +56,8 @@ struct reload_step {
     enum ior_err (*renew)(struct reload *r, const struct config *c, struct ior_why *why);
 };
 static const struct reload_step steps[] = {
-    {"log", renew_log},
-    {"request log", renew_request_log},
-    {"node", renew_node},
-    {"limits", renew_limits},
-    {"certificate", renew_certificate},
+    {"log", renew_log},       {"request log", renew_request_log}, {"node", renew_node},
+    {"limits", renew_limits}, {"certificate", renew_certificate},
 };
 
 static void run_steps(struct reload *r)

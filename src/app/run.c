@@ -282,8 +282,9 @@ static enum ior_err http_start(struct run *r)
     r->app.node = r->node;
     r->app.worker_count = r->worker_count;
     if (!r->config->http_enabled && !r->config->https_enabled)
-        return ior_why_set(r->why, IOR_E_INVAL,
-                           "http.enabled and https.enabled are both no: nobody could reach the node");
+        return ior_why_set(
+            r->why, IOR_E_INVAL,
+            "http.enabled and https.enabled are both no: nobody could reach the node");
     enum ior_err err = http_server_new(&r->app, r->loops, r->worker_ptrs, &r->http, r->why);
     r->doors = (struct doors){.app = &r->app, .http = r->http};
     return err;
@@ -662,8 +663,8 @@ enum exit_code run_node(const struct run_options *o)
     if (o->foreground)
         banner_print(o->config, o->config_file, http, https, r.doors.password_is_shipped);
     tell(o->notify_fd, "R", http != NULL ? http : https);
-    struct reload reload = {.options = o, .app = &r.app, .http = r.http, .barrier = barrier,
-                            .barrier_ctx = &r};
+    struct reload reload = {
+        .options = o, .app = &r.app, .http = r.http, .barrier = barrier, .barrier_ctx = &r};
     reload_wait(&signals, &reload);
     stop_all(&r, started);
     reload_done(&reload);

@@ -20,8 +20,10 @@ enum { KEY_BYTES_MAX = 1024, GOOD_KEY_BYTES = 32, MADE_KEY_BYTES = 64 };
 static enum ior_err file_problem(enum ior_err err, const char *file, struct ior_why *why)
 {
     if (err == IOR_E_TOOLARGE)
-        return ior_why_set(why, IOR_E_INVAL, "the file `%s` of the data directory is larger than "
-                           "%d bytes", file, KEY_BYTES_MAX);
+        return ior_why_set(why, IOR_E_INVAL,
+                           "the file `%s` of the data directory is larger than "
+                           "%d bytes",
+                           file, KEY_BYTES_MAX);
     return ior_why_set(why, err, "cannot read or make the file `%s` of the data directory: %s",
                        file, ior_err_reason(err));
 }

@@ -191,9 +191,9 @@ static void check_work(struct job *j)
 {
     struct check *c = IOR_CONTAINER(j, struct check, job);
     struct login_desk *d = c->desk;
-    bool right = password_verify(c->known ? c->hash : NULL,
-                                 ior_slice(c->password, c->password_bytes)) &&
-                 c->known;
+    bool right =
+        password_verify(c->known ? c->hash : NULL, ior_slice(c->password, c->password_bytes)) &&
+        c->known;
     explicit_bzero(c->password, sizeof c->password);
     pthread_mutex_lock(&d->lock);
     if (right) login_cache_add(d->cache, c->name, clock_mono_us());

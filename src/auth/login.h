@@ -16,15 +16,15 @@
 struct login_desk;
 
 struct login {
-    struct job job;           /* private; first */
-    struct ior_link link;     /* private: those who wait for one check */
-    struct login_desk *desk;  /* private */
-    uint64_t due_us;          /* private: its turn */
+    struct job job;                    /* private; first */
+    struct ior_link link;              /* private: those who wait for one check */
+    struct login_desk *desk;           /* private */
+    uint64_t due_us;                   /* private: its turn */
     char hash[PASSWORD_HASH_BYTES];    /* private: that it was checked against */
     char name[USERNAME_BYTES_MAX + 1]; /* out: as it is stored; "": no such user */
-    bool ok;                  /* private: see login_user() */
-    bool cached;              /* out: argon2id was not asked */
-    enum ior_err err;         /* out: OK, or BUSY: too many answers wait for their turn; CLOSING */
+    bool ok;                           /* private: see login_user() */
+    bool cached;                       /* out: argon2id was not asked */
+    enum ior_err err; /* out: OK, or BUSY: too many answers wait for their turn; CLOSING */
     void (*done)(struct login *l); /* in */
 };
 

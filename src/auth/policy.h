@@ -39,8 +39,8 @@ const char *policy_perm_name(enum perm perm);
  * The separator in keys is the byte 0x1f, which no name can hold. A grant has
  * always its five separators; a part that it has no use for is empty: the role
  * of `all`, the bucket of `any`, the stream of `any` and `bucket`. Every part
- * of a value but `since` is required, other parts are kept as they are. Group names are exact bytes;
- * two users whose names differ only in case are CORRUPT. */
+ * of a value but `since` is required, other parts are kept as they are. Group names are exact
+ * bytes; two users whose names differ only in case are CORRUPT. */
 #define FACT_SEP "\x1f"
 struct fact {
     struct ior_slice key;

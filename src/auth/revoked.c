@@ -226,8 +226,8 @@ size_t revoked_over(const struct revoked *r, const struct policy *p, uint64_t no
         const struct policy_user *u = p == NULL ? NULL : policy_user(p, name_of(h));
         for (size_t i = 0; i < h->count && n < max; i++) {
             const struct token *t = &h->tokens[i];
-            bool dead = p != NULL && t->has_credential &&
-                        (u == NULL || u->credential != t->credential);
+            bool dead =
+                p != NULL && t->has_credential && (u == NULL || u->credential != t->credential);
             if (dead || t->until_s <= now_s) ret[n++] = shown(h, i);
         }
     }

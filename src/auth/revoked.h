@@ -1,8 +1,7 @@
-/* src/auth/revoked.h - tokens that were taken back before their time (DELETE /sessions): which ones,
- * as one immutable object that all workers read without locks.
- * A token is named by a hash of its text (token_id() in token.h): a text is the only spelling of
- * a token, also of one that was made elsewhere and has no id of its own.
- * Facts of group 0 (docs/formats.rst "Facts"):
+/* src/auth/revoked.h - tokens that were taken back before their time (DELETE /sessions): which
+ * ones, as one immutable object that all workers read without locks. A token is named by a hash of
+ * its text (token_id() in token.h): a text is the only spelling of a token, also of one that was
+ * made elsewhere and has no id of its own. Facts of group 0 (docs/formats.rst "Facts"):
  *   revoked/<user>/<32 hex digits>  {"until":S}  or  {"until":S,"v":N}
  * The user's name is folded (username.h), until is the token's exp, v its credential number. When
  * that time is over, or the user's number is another one, the fact says nothing any more and goes.
@@ -38,7 +37,8 @@ IOR_MUST_CHECK enum ior_err revoked_fact_read(const struct fact *f, struct revok
 /* ---- the object ---- */
 /* A draft that holds what `from` (NULL: nothing) holds. NOMEM. */
 IOR_MUST_CHECK enum ior_err revoked_new(const struct revoked *from, struct revoked **ret);
-/* Into a draft, or (take_away) out of it, also when it is not there. NOMEM: the draft is as before. */
+/* Into a draft, or (take_away) out of it, also when it is not there. NOMEM: the draft is as before.
+ */
 IOR_MUST_CHECK enum ior_err revoked_set(struct revoked *draft, const struct revoked_token *t,
                                         bool take_away);
 struct revoked *revoked_ref(const struct revoked *r);

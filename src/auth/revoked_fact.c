@@ -103,8 +103,9 @@ enum ior_err revoked_fact_read(const struct fact *f, struct revoked_token *ret, 
     if (cut == NULL) return fact_corrupt(why, f->key, "the key has not the parts it must have");
     t.user = ior_slice(rest.data, (size_t)(cut - rest.data));
     if (!name_ok(t.user))
-        return fact_corrupt(why, f->key, "the name is empty, too long, not folded or has control "
-                                         "characters");
+        return fact_corrupt(why, f->key,
+                            "the name is empty, too long, not folded or has control "
+                            "characters");
     size_t id_at = (size_t)(cut - rest.data) + 1;
     if (!read_id(ior_slice(rest.data + id_at, rest.size_bytes - id_at), t.id))
         return fact_corrupt(why, f->key, "the token is not named by 32 hex digits");

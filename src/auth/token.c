@@ -98,8 +98,7 @@ static enum ior_err add_id(jwt_t *jwt)
     uint8_t id[ID_BYTES];
     char text[ID_BYTES * 2];
     randombytes_buf(id, sizeof id);
-    sodium_bin2base64(text, sizeof text, id, sizeof id,
-                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    sodium_bin2base64(text, sizeof text, id, sizeof id, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
     return from_jwt(jwt_add_header(jwt, "jti", text));
 }
 
@@ -299,8 +298,7 @@ enum ior_err token_verify(const struct token_key *k, struct ior_slice token, uin
 void token_id(struct ior_slice token, uint8_t ret[TOKEN_ID_BYTES])
 {
     IOR_STATIC_ASSERT(TOKEN_ID_BYTES >= crypto_generichash_BYTES_MIN, "BLAKE2b gives no less");
-    int failed =
-        crypto_generichash(ret, TOKEN_ID_BYTES, token.data, token.size_bytes, NULL, 0);
+    int failed = crypto_generichash(ret, TOKEN_ID_BYTES, token.data, token.size_bytes, NULL, 0);
     IOR_ASSERT(failed == 0);
 }
 

@@ -32,8 +32,8 @@ struct slot {
     uint8_t name[NAME_BYTES];
     struct token_claims claims;
     uint8_t id[TOKEN_ID_BYTES];
-    uint64_t policy_mark;    /* of the policy that user is in; valid while user is set */
-    uint64_t revoked_number; /* of the revoked tokens that it is not among; likewise */
+    uint64_t policy_mark;           /* of the policy that user is in; valid while user is set */
+    uint64_t revoked_number;        /* of the revoked tokens that it is not among; likewise */
     const struct policy_user *user; /* NULL: not looked up yet */
 };
 

@@ -49,8 +49,8 @@
 #define LOGIN_ANSWERS_WAITING 8192
 /* The JSON of a login: name and password with every byte escaped, and some more. Longer: 413. */
 #define LOGIN_JSON_BYTES_MAX 16384
-/* Tokens that were taken back one by one and are not over yet: 120 bytes of memory each. More of one
- * user, or in all: his logout ends all of his tokens, which takes no room. */
+/* Tokens that were taken back one by one and are not over yet: 120 bytes of memory each. More of
+ * one user, or in all: his logout ends all of his tokens, which takes no room. */
 #define REVOKED_USER_MAX 1000
 #define REVOKED_MAX 50000
 /* Lines about logins in the log, a second of each kind; the others are counted. */
@@ -195,6 +195,21 @@
 /* Retention policies of buckets and streams together: some 300 bytes of memory each. More: 507.
  * Changes that are under way are not counted. */
 #define RETENTION_POLICIES_MAX 200000
+
+/* PATCH of a stream. Operations of one patch; its bytes (a test of the whole document and its
+ * successor fit); the bytes of the document, before it and after each operation. More: 413. */
+#define PATCH_OPS_MAX 1000
+#define PATCH_BODY_BYTES_MAX (2u << 20)
+#define PATCH_DOC_BYTES_MAX (1u << 20)
+/* Work (some 100 ms) and memory for one patch, which only large documents need. More: 413. */
+#define PATCH_STEPS_MAX (1u << 24)
+#define PATCH_MEMORY_MAX (64u << 20)
+/* Inside the strand, some 100 us; a patch that needs more is computed by the disk pool, and again
+ * when the stream went on meanwhile, at most so often: then 409. */
+#define PATCH_INLINE_DOC_BYTES (8u << 10)
+#define PATCH_INLINE_STEPS 4096
+#define PATCH_INLINE_MEMORY (256u << 10)
+#define PATCH_TRIES_MAX 32
 
 IOR_STATIC_ASSERT(GROUP_IDS_MAX >= 2 * GROUPS_MAX, "names that are left over find an id");
 IOR_STATIC_ASSERT(RECORD_BYTES_MAX > (1u << 30), "a record holds the largest body");

@@ -32,6 +32,9 @@
     X(no_keys_at_checkpoint, "a checkpoint forgets the idempotency keys")                          \
     X(no_revoked_at_checkpoint, "a checkpoint forgets the revoked tokens")                         \
     X(no_trim_at_checkpoint, "a checkpoint saves low as it was created")                           \
+    X(patch_old_base, "a patch changes the newest event on the disk, not the one on its way")      \
+    X(patch_stale, "a patch that took long is appended although the stream has gone on")           \
+    X(no_second_at_replay, "replay skips the second stream of a record")                           \
     X(watch_no_look, "a watch for an event that is there already waits for the next one")          \
     X(watch_no_fire, "a commit does not fire the watches of its stream")                           \
     X(no_sweep, "sweeps of retention take nothing away")                                           \

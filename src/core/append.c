@@ -2,8 +2,9 @@
  * Happy path: the caller's worker copies the events into one blob of items
  * (append_new); inside the vnode's strand the expectation is judged against what
  * is reserved, the next ids are reserved, a CREATE is put in front if the stream
- * is new, and the record is proposed; when it is committed the events enter the
- * tail (apply) and the caller's worker hears (done).
+ * is new (part), and the record is proposed; when it is committed the events enter the
+ * tail (apply) and the caller's worker hears (done). Of a patch the event is made inside
+ * (patch), and a second part goes into the same record.
  * With an idempotency key that is remembered nothing is appended: the first answer is
  * given again, after its record is committed.
  * Failure modes: an expectation that fails against a reservation is answered
@@ -21,23 +22,10 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
-#include "core/iorio.h"
-#include "core/evict.h"
 #include "core/load.h"
+#include "core/patch.h"
 #include "core/stream_keys.h"
 #include "rt/clock.h"
-#include "rt/rand.h"
-#include "store/catalog.h"
-
-static struct ior_slice bucket_of(const struct append *a)
-{
-    return ior_slice(a->names, a->bucket_bytes);
-}
-
-static struct ior_slice stream_of(const struct append *a)
-{
-    return ior_slice(a->names + a->bucket_bytes, a->stream_bytes);
-}
 
 /* ---- the way back to the caller ---- */
 
@@ -64,11 +52,12 @@ static void answer(struct append *a, enum ior_err err)
     struct node *n = a->node;
     a->err = err;
     atomic_fetch_sub(&n->inflight_bytes, a->counted_bytes);
+    bool refused = err == IOR_E_NOEVENT || err == IOR_E_BODY || err == IOR_E_TOOLARGE;
     if (err == IOR_E_CONFLICT || err == IOR_E_KEYREUSED) {
         metric_add(METRIC_append_conflicts, 1);
     } else if (err == IOR_E_QUOTASTREAMS || err == IOR_E_QUOTABYTES) {
         metric_add(err == IOR_E_QUOTABYTES ? METRIC_limited_bytes : METRIC_limited_streams, 1);
-    } else if (err != IOR_OK) {
+    } else if (err != IOR_OK && !refused) {
         metric_add(METRIC_append_lost, 1);
     }
     a->msg.run = run_cb;
@@ -80,98 +69,11 @@ static void answer(struct append *a, enum ior_err err)
 /* Does the expectation hold for what the log will be when this record is in it? */
 static bool expectation_holds(const struct append *a)
 {
-    const struct stream *s = a->stream;
+    const struct stream *s = a->part.stream;
     uint64_t last = s == NULL ? 0 : s->reserved;
     if (a->expect == EXPECT_LAST_ID) return last == a->expect_last_id;
     if (a->expect == EXPECT_NONE_KEPT) return s == NULL || s->reserved < s->reserved_low;
     return true;
-}
-
-static struct ior_blob *create_item(const struct append *a, uint64_t uid)
-{
-    size_t attrs = attr_bytes(a->bucket_bytes) + attr_bytes(a->stream_bytes);
-    struct ior_blob *b = ior_blob_new(item_bytes(attrs, 0));
-    if (b == NULL) return NULL;
-    item_write(b->data, ITEM_CREATE, 0, attrs, (struct ior_slice){NULL, 0});
-    uint8_t *at = b->data + ITEM_HEAD_BYTES;
-    at += attr_write(at, ATTR_BUCKET, bucket_of(a));
-    attr_write(at, ATTR_STREAM, stream_of(a));
-    item_set_place(b->data, uid, 0, 1);
-    return b;
-}
-
-/* The stream is new: a uid, a row, a CREATE in front of the record. */
-static enum ior_err create_stream(struct append *a)
-{
-    struct stream_table *t = &a->vnode->streams;
-    uint64_t uid;
-    do {
-        uid = catalog_uid(a->hash, rand_u64());
-    } while (uid == 0 || uid > CATALOG_UID_MAX || stream_find_uid(t, uid) != NULL);
-    a->record.front = create_item(a, uid);
-    if (a->record.front == NULL) return IOR_E_NOMEM;
-    return stream_add(t, bucket_of(a), stream_of(a), a->hash, uid, &a->stream);
-}
-
-/* `low` of an item is what holds behind it: at most its own event. */
-static void place_items(struct append *a)
-{
-    struct ior_blob *b = a->record.items;
-    struct ior_slice items = ior_slice(b->data, b->size_bytes);
-    uint64_t id = a->first_id;
-    size_t pos = 0;
-    struct item it;
-    while (item_next(items, &pos, &it) == IOR_OK) {
-        uint64_t low = a->low < id ? a->low : id;
-        item_set_place(b->data + it.offset_bytes, a->stream->uid, id, low);
-        stream_note_reserved(a->stream, id++, it.payload.size_bytes, a->time_ms);
-    }
-    IOR_ASSERT(id == a->last_id + 1);
-}
-
-/* ---- retention ---- */
-
-/* More came at once than is kept: of its own events the newest stay. */
-static void judge_own(struct append *a, const struct retention *r)
-{
-    struct ior_slice items = ior_slice(a->record.items->data, a->record.items->size_bytes);
-    uint64_t last = a->stream->reserved + a->count;
-    size_t pos = 0;
-    struct item it;
-    while (a->low < last && item_next(items, &pos, &it) == IOR_OK) {
-        if (last + 1 - a->low <= r->max_events && a->own_bytes <= r->max_bytes) break;
-        a->own_bytes -= it.payload.size_bytes;
-        a->low++;
-    }
-}
-
-/* What goes when this record is applied. False: it waits for sizes from the disk. */
-static bool judge_retention(struct append *a)
-{
-    struct stream *s = a->stream;
-    struct retention r;
-    a->low = a->front_low = s->reserved_low;
-    a->dropped_bytes = 0;
-    a->own_bytes = a->payload_bytes;
-    if (!evict_policy(a->vnode, s, &r)) return true;
-    uint64_t now_ms = atomic_load_explicit(&a->node->retention_now_ms, memory_order_relaxed);
-    struct eviction e = {.low = s->reserved_low};
-    evict_judge(s, &r, now_ms, a->count, a->payload_bytes, &e);
-    if (e.unknown && a->evict_loads++ < EVICT_LOADS_MAX &&
-        evict_load(a->vnode, s, &a->msg) == IOR_OK)
-        return false;
-    a->low = a->front_low = e.low;
-    a->dropped_bytes = e.dropped_bytes;
-    if (e.low == s->reserved + 1) judge_own(a, &r);
-    return true;
-}
-
-/* Of what was there before: a LOW in front, with the bytes that go. */
-static enum ior_err make_front_low(struct append *a)
-{
-    if (a->front_low == a->stream->reserved_low) return IOR_OK;
-    a->record.front = evict_item(a->stream, ITEM_LOW, a->front_low, a->dropped_bytes);
-    return a->record.front == NULL ? IOR_E_NOMEM : IOR_OK;
 }
 
 static enum ior_err remember(struct append *a, uint64_t wall_ms)
@@ -181,73 +83,56 @@ static enum ior_err remember(struct append *a, uint64_t wall_ms)
                                    .last_id = a->last_id,
                                    .time_ms = a->time_ms};
     struct stream_table *t = &a->vnode->streams;
-    enum ior_err err = stream_keys_add(t, a->stream, a->key, &e, wall_ms);
-    if (err == IOR_OK) a->dedupe_shortened_ms = stream_keys_shortened_ms(t, a->stream, wall_ms);
+    struct stream *s = a->part.stream;
+    enum ior_err err = stream_keys_add(t, s, a->key, &e, wall_ms);
+    if (err == IOR_OK) a->dedupe_shortened_ms = stream_keys_shortened_ms(t, s, wall_ms);
     return err;
 }
 
-/* ---- the quota of the bucket ---- */
-
-static enum ior_err take_quota(struct append *a)
+/* The second one, of a patch; NULL: there is none. */
+static struct append_part *second_part(struct append *a)
 {
-    struct quota *q = NULL;
-    const struct quota_sum c = {a->is_new || a->stream->reserved_deleted ? 1 : 0,
-                                (int64_t)a->own_bytes - (int64_t)a->dropped_bytes};
-    enum ior_err err = quota_of(a->node->quotas, a->stream, &q);
-    if (err == IOR_OK && q != NULL) err = quota_take(q, c);
-    if (err != IOR_OK || q == NULL) return err;
-    a->quota = quota_ref(q); /* the stream may go before the end */
-    a->taken = c;
-    return IOR_OK;
+    return a->patch == NULL ? NULL : &a->patch->log;
 }
 
-static void settle_quota(struct append *a, bool committed)
+static enum ior_err prepare(struct append *a, uint64_t wall_ms)
 {
-    if (a->quota == NULL) return;
-    quota_settle(a->quota, a->taken, committed);
-    quota_unref(a->quota);
-    a->quota = NULL;
+    struct append_part *second = second_part(a);
+    enum ior_err err = append_part_prepare(a->vnode, &a->part);
+    if (err == IOR_OK && second != NULL) err = append_part_prepare(a->vnode, second);
+    if (err != IOR_OK) return err;
+    a->time_ms = MUTANT(time_goes_back) ? wall_ms : stream_next_time_ms(a->part.stream, wall_ms);
+    if (second != NULL) a->time_ms = stream_next_time_ms(second->stream, a->time_ms);
+    append_part_place(&a->part, a->time_ms);
+    if (second != NULL) append_part_place(second, a->time_ms);
+    a->first_id = a->part.first_id;
+    a->last_id = a->part.last_id;
+    return a->key.size_bytes > 0 ? remember(a, wall_ms) : IOR_OK;
+}
+
+static void undo(struct append *a)
+{
+    struct stream *s = a->part.stream;
+    if (s != NULL && !a->part.is_new) stream_keys_drop_above(&a->vnode->streams, s, s->reserved);
+    if (second_part(a) != NULL) append_part_undo(a->vnode, second_part(a));
+    append_part_undo(a->vnode, &a->part);
 }
 
 static enum ior_err reserve_and_propose(struct append *a)
 {
-    a->is_new = a->stream == NULL;
-    if (a->is_new) {
-        enum ior_err err = create_stream(a);
-        if (err != IOR_OK) return err;
-        bool judged = judge_retention(a);
-        IOR_ASSERT(judged); /* nothing of it is on the disk */
-    }
-    struct stream *s = a->stream;
-    enum ior_err err = take_quota(a);
-    if (err == IOR_OK) err = stream_reserve_room(s, a->count);
-    if (err == IOR_OK) err = make_front_low(a);
-    uint64_t wall_ms = clock_wall_ms();
-    a->time_ms = MUTANT(time_goes_back) ? wall_ms : stream_next_time_ms(s, wall_ms);
-    a->first_id = s->reserved + 1;
-    a->last_id = s->reserved + a->count;
-    if (err == IOR_OK && a->key.size_bytes > 0) err = remember(a, wall_ms);
+    enum ior_err err = prepare(a, clock_wall_ms());
     if (err == IOR_OK) {
-        place_items(a);
         a->op.proposal.record = &a->record;
         a->op.proposal.time_ms = a->time_ms;
         err = vnode_propose(a->vnode, &a->op);
     }
-    if (err == IOR_OK) {
-        s->reserved = a->last_id;
-        s->reserved_time_ms = a->time_ms;
-        s->reserved_bytes += a->own_bytes - a->dropped_bytes;
-        s->reserved_low = a->low;
-        s->reserved_deleted = false;
+    if (err != IOR_OK) {
+        undo(a);
         return err;
     }
-    settle_quota(a, false);
-    if (a->is_new) {
-        stream_remove_uncommitted(&a->vnode->streams, s);
-    } else {
-        stream_keys_drop_above(&a->vnode->streams, s, s->reserved);
-    }
-    return err;
+    append_part_reserve(&a->part, a->time_ms);
+    if (second_part(a) != NULL) append_part_reserve(second_part(a), a->time_ms);
+    return IOR_OK;
 }
 
 static void send_accepted(struct append *a)
@@ -258,11 +143,18 @@ static void send_accepted(struct append *a)
     worker_send(a->origin, &a->accepted_msg);
 }
 
+enum decision {
+    WAITS,    /* it runs again from its start */
+    ANSWERED, /* now, with *ret_err */
+    BEHIND,   /* with a->err, but not before what it was judged by is committed */
+    PROPOSED
+};
+
 /* True: its key is known; the answer is the first one's, or that the events are others.
  * Not before the first one is on disk; if that is lost, so is this. */
-static bool answer_again(struct append *a)
+static bool answer_again(struct append *a, enum decision *ret)
 {
-    struct stream *s = a->stream;
+    struct stream *s = a->part.stream;
     if (a->key.size_bytes == 0 || s == NULL || MUTANT(no_dedupe)) return false;
     uint64_t wall_ms = clock_wall_ms();
     struct stream_table *t = &a->vnode->streams;
@@ -279,47 +171,72 @@ static bool answer_again(struct append *a)
     } else {
         a->err = IOR_E_KEYREUSED;
     }
-    if (e->last_id <= s->high || MUTANT(repeat_at_once)) {
-        answer(a, a->err);
-    } else {
-        group_barrier(&a->vnode->group, &a->op.proposal);
-    }
+    *ret = e->last_id <= s->high || MUTANT(repeat_at_once) ? ANSWERED : BEHIND;
     return true;
+}
+
+/* The streams, and those who wait for them already go first. READY: a->part has it. */
+static enum patch_step find_streams(struct append *a, enum ior_err *ret_err)
+{
+    struct append_part *p = &a->part;
+    struct found found = vnode_find(a->vnode, &a->msg, p->bucket, p->name, p->hash);
+    if (found.parked) return PATCH_WAITS;
+    *ret_err = found.err;
+    if (found.err != IOR_OK) return PATCH_FAILS;
+    p->stream = found.stream;
+    if (p->stream != NULL && p->stream->heading != NULL) {
+        evict_park(p->stream, &a->msg);
+        return PATCH_WAITS;
+    }
+    /* Without the one the other is of no use, and two that are not in memory would take turns in
+     * being looked up for ever. */
+    return a->patch == NULL || p->stream == NULL ? PATCH_READY : patch_find_log(a, ret_err);
+}
+
+static bool judge_retention(struct append *a)
+{
+    struct append_part *second = second_part(a);
+    if (a->part.stream != NULL && !append_part_judge(a->vnode, &a->part, &a->msg)) return false;
+    return second == NULL || second->stream == NULL || append_part_judge(a->vnode, second, &a->msg);
+}
+
+static enum decision decide(struct append *a, enum ior_err *ret_err)
+{
+    enum decision again;
+    enum patch_step step = find_streams(a, ret_err);
+    if (step != PATCH_READY) return step == PATCH_WAITS ? WAITS : ANSWERED;
+    if (answer_again(a, &again)) {
+        *ret_err = a->err;
+        return again;
+    }
+    if (!expectation_holds(a)) {
+        a->last_id = a->part.stream == NULL ? 0 : a->part.stream->reserved;
+        *ret_err = a->err = IOR_E_CONFLICT;
+        return MUTANT(conflict_at_once) ? ANSWERED : BEHIND;
+    }
+    step = a->patch == NULL ? PATCH_READY : patch_make_event(a);
+    if (step != PATCH_READY) return step == PATCH_WAITS ? WAITS : BEHIND;
+    if (!judge_retention(a)) return WAITS;
+    *ret_err = reserve_and_propose(a);
+    if (*ret_err != IOR_OK) return ANSWERED;
+    send_accepted(a);
+    return PROPOSED;
 }
 
 static void vnode_append(struct msg *m)
 {
     struct append *a = IOR_CONTAINER(m, struct append, msg);
+    enum ior_err err = IOR_OK;
     IOR_ASSERT(strand_inside(&a->vnode->strand));
-    struct found found = vnode_find(a->vnode, &a->msg, bucket_of(a), stream_of(a), a->hash);
-    if (found.parked) return;
-    if (found.err != IOR_OK) {
-        answer(a, found.err);
+    if (a->patch != NULL && !patch_turn(a, &err)) {
+        if (err != IOR_OK) answer(a, err);
         return;
     }
-    a->stream = found.stream;
-    if (a->stream != NULL && a->stream->heading != NULL) { /* behind those that wait already */
-        evict_park(a->stream, m);
-        return;
-    }
-    if (answer_again(a)) return;
-    if (!expectation_holds(a)) {
-        a->last_id = a->stream == NULL ? 0 : a->stream->reserved;
-        a->err = IOR_E_CONFLICT;
-        if (MUTANT(conflict_at_once)) {
-            answer(a, IOR_E_CONFLICT);
-            return;
-        }
-        group_barrier(&a->vnode->group, &a->op.proposal); /* not before what it was judged by */
-        return;
-    }
-    if (a->stream != NULL && !judge_retention(a)) return;
-    enum ior_err err = reserve_and_propose(a);
-    if (err != IOR_OK) {
-        answer(a, err);
-        return;
-    }
-    send_accepted(a);
+    enum decision decision = decide(a, &err);
+    if (decision == WAITS) return;
+    if (a->patch != NULL) patch_end(a);
+    if (decision == ANSWERED) answer(a, err);
+    if (decision == BEHIND) group_barrier(&a->vnode->group, &a->op.proposal);
 }
 
 static struct append *append_of(struct vnode_op *op)
@@ -327,43 +244,14 @@ static struct append *append_of(struct vnode_op *op)
     return IOR_CONTAINER(op, struct append, op);
 }
 
-static void count_by_bucket(const struct append *a)
-{
-    struct bucket *b = a->stream->bucket;
-    if (b->metric_slot == 0) b->metric_slot = metric_bucket_slot(bucket_name(b));
-    metric_bucket_add(BUCKET_METRIC_bucket_append_events, b->metric_slot, a->count);
-    metric_bucket_add(BUCKET_METRIC_bucket_append_bytes, b->metric_slot, a->payload_bytes);
-}
-
 static void on_apply(struct vnode *vn, struct vnode_op *op)
 {
     struct append *a = append_of(op);
-    struct stream *s = a->stream;
-    struct ior_blob *b = a->record.items;
-    struct ior_slice items = ior_slice(b->data, b->size_bytes);
-    uint64_t low = s->low;
-    uint64_t own_gone = a->payload_bytes - a->own_bytes;
-    size_t pos = 0;
-    struct item it;
-    if (a->is_new) stream_commit(&vn->streams, s);
-    if (a->front_low > s->low) stream_trim(&vn->streams, s, a->front_low, a->dropped_bytes);
-    stream_set_deleted(s, false);
-    while (item_next(items, &pos, &it) == IOR_OK)
-        stream_push(s, b, &it, a->time_ms, a->op.proposal.index);
-    IOR_ASSERT(s->high == a->last_id);
-    atomic_fetch_add(&vn->node->memory.tail_bytes, stream_record_cost(b, a->count));
-    if (a->low > s->low) stream_trim(&vn->streams, s, a->low, own_gone);
-    stream_changed(&vn->streams, s, a->op.proposal.index);
-    if (s->low > low) {
-        metric_add(METRIC_retention_events, s->low - low);
-        metric_add(METRIC_retention_bytes, a->dropped_bytes + own_gone);
-    }
-    if (vn->watches.count > 0)
-        watch_table_fire(&vn->watches, bucket_of(a), stream_of(a), a->hash, s->high);
-    metric_add(METRIC_append_events, a->count);
-    metric_add(METRIC_append_bytes, a->payload_bytes);
+    append_part_apply(vn, &a->part, a->time_ms, op->proposal.index);
     metric_add(METRIC_append_records, 1);
-    count_by_bucket(a);
+    if (a->patch == NULL) return;
+    append_part_apply(vn, &a->patch->log, a->time_ms, op->proposal.index);
+    metric_add(METRIC_patches, 1);
 }
 
 /* The turn of this worker may have begun before that of the caller's. */
@@ -377,7 +265,8 @@ static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err)
 {
     (void)vn;
     struct append *a = append_of(op);
-    settle_quota(a, err == IOR_OK);
+    append_part_settle(&a->part, err == IOR_OK);
+    if (a->patch != NULL) append_part_settle(&a->patch->log, err == IOR_OK);
     if (err == IOR_OK && a->err == IOR_OK && !a->repeated) observe(a);
     if (err == IOR_OK) err = a->err; /* a conflict that waited for its barrier */
     answer(a, err);
@@ -385,39 +274,58 @@ static void on_done(struct vnode *vn, struct vnode_op *op, enum ior_err err)
 
 /* ---- the front door ---- */
 
+enum ior_err append_admit(struct node *n, uint64_t bytes)
+{
+    uint64_t inflight = atomic_load(&n->inflight_bytes);
+    enum ior_err err = IOR_OK;
+    if (inflight > 0 && inflight + bytes > n->params.inflight_bytes_max) {
+        err = IOR_E_INFLIGHT;
+    } else if (atomic_load(&n->memory.tail_bytes) + inflight + bytes > n->params.tail_bytes_max ||
+               atomic_load_explicit(&n->journal_over, memory_order_relaxed)) {
+        err = IOR_E_TAILFULL;
+    } else if (n->params.disk_reserve_bytes > 0 && (!node_has_room(n, inflight + bytes) ||
+                                                    journal_tight(n->journal, inflight + bytes))) {
+        err = IOR_E_NOSPC;
+    }
+    if (err != IOR_OK) metric_add(METRIC_append_refused, 1);
+    return err;
+}
+
+static void route(struct append *a)
+{
+    struct append_part *p = &a->part;
+    struct append_part *second = second_part(a);
+    p->bucket = ior_slice(a->names, a->bucket_bytes);
+    p->name = ior_slice(a->names + a->bucket_bytes, a->stream_bytes);
+    p->count = a->count;
+    p->items = a->record.items;
+    p->front = &a->record.front;
+    a->vnode = node_route(a->node, p->bucket, p->name, &p->hash);
+    if (second == NULL) return;
+    const struct vnode *vn = node_route(a->node, second->bucket, second->name, &second->hash);
+    IOR_ASSERT(vn == a->vnode); /* patch_name_ok() */
+}
+
 enum ior_err iorio_append(struct node *n, struct append *a, append_cb cb)
 {
+    const struct ior_blob *blob = a->patch == NULL ? a->record.items : a->record.second_items;
     IOR_ASSERT(worker_current() != NULL);
-    IOR_ASSERT(a->record.items != NULL);
-    uint64_t bytes = ior_blob_cost(a->record.items) + sizeof *a;
-    uint64_t inflight = atomic_load(&n->inflight_bytes);
-    if (inflight > 0 && inflight + bytes > n->params.inflight_bytes_max) {
-        metric_add(METRIC_append_refused, 1);
-        return IOR_E_INFLIGHT;
-    }
-    if (atomic_load(&n->memory.tail_bytes) + inflight + bytes > n->params.tail_bytes_max ||
-        atomic_load_explicit(&n->journal_over, memory_order_relaxed)) {
-        metric_add(METRIC_append_refused, 1);
-        return IOR_E_TAILFULL;
-    }
-    bool keep_room = n->params.disk_reserve_bytes > 0;
-    if (keep_room &&
-        (!node_has_room(n, inflight + bytes) || journal_tight(n->journal, inflight + bytes))) {
-        metric_add(METRIC_append_refused, 1);
-        return IOR_E_NOSPC;
-    }
+    IOR_ASSERT(blob != NULL);
+    uint64_t bytes = ior_blob_cost(blob) + sizeof *a;
+    enum ior_err err = append_admit(n, bytes);
+    if (err != IOR_OK) return err;
     a->node = n;
     a->cb = cb;
     a->origin = worker_current();
     a->counted_bytes = bytes;
     a->start_us = clock_turn_us();
     a->err = IOR_OK;
-    a->vnode = node_route(n, bucket_of(a), stream_of(a), &a->hash);
     a->op.apply = on_apply;
     a->op.done = on_done;
     a->msg.run = vnode_append;
+    route(a);
     atomic_fetch_add(&n->inflight_bytes, bytes);
-    enum ior_err err = strand_post(&a->vnode->strand, &a->msg);
+    err = strand_post(&a->vnode->strand, &a->msg);
     if (err != IOR_OK) {
         atomic_fetch_sub(&n->inflight_bytes, bytes);
         metric_add(METRIC_append_refused, 1);

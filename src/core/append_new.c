@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "core/append.h"
-#include "core/iorio.h"
+#include "core/patch.h"
 
 /* Head and CREATE need room beside the items. */
 #define ITEMS_BYTES_MAX (RECORD_BYTES_MAX - (16u << 10))
@@ -54,6 +54,14 @@ uint64_t items_events_hash(struct ior_slice items)
     return hash;
 }
 
+uint64_t patch_body_hash(struct ior_slice body)
+{
+    uint8_t link[9];
+    ior_put_u64(link, ior_hash(body));
+    link[8] = 'p'; /* an append of the same bytes is another one */
+    return ior_hash(ior_slice(link, sizeof link));
+}
+
 enum ior_err append_new(struct ior_slice bucket, struct ior_slice stream,
                         const struct event_in *events, size_t count, struct ior_slice key,
                         struct append **ret)
@@ -76,7 +84,7 @@ enum ior_err append_new(struct ior_slice bucket, struct ior_slice stream,
     write_items(items->data, events, count, key);
     a->count = (uint32_t)count;
     a->record.items = items;
-    for (size_t i = 0; i < count; i++) a->payload_bytes += events[i].payload.size_bytes;
+    for (size_t i = 0; i < count; i++) a->part.payload_bytes += events[i].payload.size_bytes;
     if (key.size_bytes > 0) {
         struct item first = item_at(ior_slice(items->data, items->size_bytes), 0);
         a->key = item_attr(&first, ATTR_IDEMPOTENCY_KEY);
@@ -93,6 +101,7 @@ enum ior_err append_new(struct ior_slice bucket, struct ior_slice stream,
 void append_free(struct append *a)
 {
     if (a == NULL) return;
+    patch_free(a->patch);
     record_done(&a->record);
     free(a);
 }

@@ -1,4 +1,5 @@
-/* src/core/iorio.h - the product as function calls: append, read, list (and watch: core/watch.h).
+/* src/core/iorio.h - the product as function calls: append, read, list (and patch: core/patch.h;
+ * watch: core/watch.h).
  * Every protocol front end calls these and nothing below.
  * Contract of each iorio_x(request, cb): IOR_OK means that cb runs exactly once,
  * later, on the calling worker, never inside the call; any other value means
@@ -12,6 +13,7 @@
 #include "core/access_change.h"
 #include "core/evict.h"
 #include "core/node.h"
+#include "core/append_part.h"
 #include "core/quota.h"
 #include "core/retention_change.h"
 #include "rt/job.h"
@@ -40,24 +42,15 @@ struct append {
     struct record record;    /* private */
     struct node *node;       /* private */
     struct vnode *vnode;     /* private */
-    struct stream *stream;   /* private; inside the strand */
+    struct append_part part; /* private; inside the strand */
     struct worker *origin;   /* private */
     append_cb cb;            /* private */
-    uint64_t hash;           /* private */
     uint64_t counted_bytes;  /* private */
     bool accept_pending;     /* private */
     bool done_waiting;       /* private */
     struct ior_slice key;    /* private; in the first item; empty: none */
     uint64_t body_hash;      /* private; with a key */
-    uint64_t payload_bytes;  /* private */
-    uint64_t low;            /* private: what it leaves of the stream */
-    uint64_t front_low;      /* private: the same of what was there before it */
-    uint64_t dropped_bytes;  /* private: payload of what goes of that */
-    uint64_t own_bytes;      /* private: payload of its own events that stay */
-    unsigned evict_loads;    /* private */
-    bool is_new;             /* private: the stream begins with it */
-    struct quota *quota;     /* private: a reference, while it has `taken` of it */
-    struct quota_sum taken;  /* private */
+    struct patch *patch;     /* owned; NULL: it is none (core/patch.h) */
     uint64_t start_us;       /* private */
 
     uint32_t count;                    /* events */

@@ -24,7 +24,8 @@
 
 enum { NODE_MAGIC = 0x6e6f6465, NODE_ROUND_TICKS = 32 };
 
-static const struct ior_slice patch_suffix = {(const uint8_t *)"-$patch", 7};
+static const struct ior_slice patch_suffix = {(const uint8_t *)PATCH_SUFFIX,
+                                              sizeof PATCH_SUFFIX - 1};
 
 struct vnode *node_route(struct node *n, struct ior_slice bucket, struct ior_slice stream,
                          uint64_t *ret_hash)

@@ -93,6 +93,8 @@ IOR_MUST_CHECK enum ior_err node_mark_clean(struct node *n, struct ior_why *why)
 /* Every 100 ms, always on the same worker: what goes by the clock, a part of the vnodes at
  * a time, all of them within 32 ticks. */
 void node_tick(struct node *n);
+/* The patches of a stream x are in the stream x-$patch. */
+#define PATCH_SUFFIX "-$patch"
 /* The vnode of a stream: hash of bucket and stream, where a stream named
  * `x-$patch` goes with `x`. *ret_hash is the hash of the full names. */
 struct vnode *node_route(struct node *n, struct ior_slice bucket, struct ior_slice stream,

@@ -78,8 +78,7 @@ static enum ior_err end_all(struct session_change *c, const struct policy_user *
     ior_buf_init(&key);
     ior_buf_init(&value);
     enum ior_err err = policy_user_renew(u, NULL, clock_wall_ms() / 1000, &key, &value);
-    if (err == IOR_OK)
-        err = meta_change_set(c->change, ior_buf_slice(&key), ior_buf_slice(&value));
+    if (err == IOR_OK) err = meta_change_set(c->change, ior_buf_slice(&key), ior_buf_slice(&value));
     ior_buf_done(&key);
     ior_buf_done(&value);
     const struct revoked *now = c->change->revoked;

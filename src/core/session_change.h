@@ -20,9 +20,9 @@ struct session_change {
     struct revoked_token token; /* private */
     void *user_ptr;             /* the caller's */
     uint64_t user[1];           /* the caller's */
-    bool ended_all;             /* out: all tokens of the user were taken back, whatever was asked for */
-    enum ior_err err;           /* out */
-    uint8_t name_bytes;         /* private */
+    bool ended_all;     /* out: all tokens of the user were taken back, whatever was asked for */
+    enum ior_err err;   /* out */
+    uint8_t name_bytes; /* private */
     uint8_t name[USERNAME_BYTES_MAX];
 };
 

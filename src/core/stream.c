@@ -40,7 +40,7 @@ void stream_table_init(struct stream_table *t, struct dedupe_limits *dedupe,
 
 static void stream_free(struct stream_table *t, struct stream *s)
 {
-    IOR_ASSERT(!s->taken);
+    IOR_ASSERT(!s->taken && s->pins == 0);
     IOR_ASSERT(s->heading == NULL);
     stream_keys_free(t, s);
     stream_set_head(t, s, NULL);

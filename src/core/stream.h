@@ -57,6 +57,7 @@ struct stream {
     struct head_load *heading;  /* they are being loaded: appends wait */
     struct retention retention; /* what holds, by the view with this number */
     uint64_t retention_number;
+    unsigned pins;      /* it stays in memory */
     uint64_t oldest_id; /* of this event on the disk the time is known: */
     uint64_t oldest_ms;
     uint64_t keys_saved;     /* keys of records up to this id are in the catalog */
@@ -146,9 +147,14 @@ uint64_t stream_row_cost(const struct stream *s);
 void stream_drop_events(struct stream_table *t, struct stream *s);
 /* Room for `more` further events, so that applying a commit cannot fail. NOMEM. */
 IOR_MUST_CHECK enum ior_err stream_reserve_room(struct stream *s, size_t more);
-/* An event with the next reserved id is proposed: its size and time, for evict.h. There is
- * room for it. */
-void stream_note_reserved(struct stream *s, uint64_t id, uint64_t payload_bytes, uint64_t time_ms);
+/* An event with the next reserved id is proposed: its size and time, for evict.h, and where it
+ * is, for stream_newest(). There is room for it. The blob is the proposal's, which stands until
+ * it is applied or the reservation is dropped. */
+void stream_note_reserved(struct stream *s, uint64_t id, struct ior_blob *blob,
+                          const struct item *it, uint64_t time_ms);
+/* The event with the last reserved id, which may be on its way to the disk. NULL: it is not in
+ * memory, or there is none. */
+const struct tail_entry *stream_newest(const struct stream *s);
 /* Takes the window; NULL: none any more. */
 void stream_set_head(struct stream_table *t, struct stream *s, struct head *take);
 /* The next event is committed. Takes its own reference on the blob. */

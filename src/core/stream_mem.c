@@ -40,12 +40,21 @@ enum ior_err stream_reserve_room(struct stream *s, size_t more)
     return IOR_OK;
 }
 
-void stream_note_reserved(struct stream *s, uint64_t id, uint64_t payload_bytes, uint64_t time_ms)
+void stream_note_reserved(struct stream *s, uint64_t id, struct ior_blob *blob,
+                          const struct item *it, uint64_t time_ms)
 {
     size_t at = (size_t)(id - s->base);
     IOR_ASSERT(id > s->high && at < s->entries_room);
-    s->entries[at] =
-        (struct tail_entry){.payload_bytes = (uint32_t)payload_bytes, .time_ms = time_ms};
+    s->entries[at] = (struct tail_entry){.blob = blob,
+                                         .offset_bytes = (uint32_t)it->offset_bytes,
+                                         .payload_bytes = (uint32_t)it->payload.size_bytes,
+                                         .time_ms = time_ms};
+}
+
+const struct tail_entry *stream_newest(const struct stream *s)
+{
+    if (s->reserved < s->reserved_low || s->reserved < s->first) return NULL;
+    return &s->entries[s->reserved - s->base];
 }
 
 void stream_set_head(struct stream_table *t, struct stream *s, struct head *take)
@@ -199,8 +208,8 @@ static uint64_t history_from(const struct stream_memory *m, const struct stream 
 
 static bool may_leave(const struct stream *s)
 {
-    return !s->taken && s->heading == NULL && s->dirty.next == NULL && s->keys == NULL &&
-           s->reserved == s->high && s->reserved_low == s->low &&
+    return !s->taken && s->pins == 0 && s->heading == NULL && s->dirty.next == NULL &&
+           s->keys == NULL && s->reserved == s->high && s->reserved_low == s->low &&
            s->reserved_deleted == s->deleted && s->saved == s->high;
 }
 

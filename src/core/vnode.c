@@ -40,6 +40,7 @@ static void on_done(void *ctx, struct proposal *p, enum ior_err err)
 static void on_lost(void *ctx)
 {
     struct vnode *vn = ctx;
+    vn->losses++;
     if (!MUTANT(keep_reserved)) stream_table_drop_reserved(&vn->streams);
 }
 
@@ -53,6 +54,7 @@ void vnode_init(struct vnode *vn, struct node *n, uint32_t partition)
     stream_table_init(&vn->streams, &n->dedupe, &n->memory);
     vnode_loads_init(vn);
     watch_table_init(&vn->watches);
+    ior_map_init(&vn->patches);
 }
 
 void vnode_done(struct vnode *vn)
@@ -61,6 +63,8 @@ void vnode_done(struct vnode *vn)
     vnode_loads_done(vn);
     stream_table_done(&vn->streams);
     watch_table_done(&vn->watches);
+    IOR_ASSERT(vn->patches.count == 0 && vn->patches_waiting == 0);
+    ior_map_done(&vn->patches);
     strand_done(&vn->strand);
     vn->magic = 0;
 }
@@ -160,9 +164,23 @@ static enum ior_err replay_stream(struct vnode *vn, const struct record_head *he
     return err;
 }
 
+/* What a record has put into streams so far. A record has the events of one stream, or of two (a
+ * patch), those of each together. */
+struct pushed {
+    uint64_t uid;     /* of the last one */
+    uint64_t events;  /* into that */
+    unsigned streams; /* the blob is counted in each (stream_mem.c) */
+};
+
+static void note_pushed(struct pushed *p, uint64_t uid)
+{
+    if (p->streams == 0 || p->uid != uid) *p = (struct pushed){uid, 0, p->streams + 1};
+    p->events++;
+}
+
 static enum ior_err replay_append(struct vnode *vn, const struct record_head *head,
-                                  struct ior_blob *blob, const struct item *it, uint64_t *pushed,
-                                  struct ior_why *why)
+                                  struct ior_blob *blob, const struct item *it,
+                                  struct pushed *pushed, struct ior_why *why)
 {
     struct stream *s = NULL;
     enum ior_err err = replay_stream(vn, head, it, &s, why);
@@ -171,7 +189,8 @@ static enum ior_err replay_append(struct vnode *vn, const struct record_head *he
     if (head->index < s->last_index) return bad(vn, head, "an event that came too late", why);
     /* Only events of this very record may go without a LOW in front. Lower is well: a rebuilt
      * catalog has a higher low where older events were lost. */
-    bool own_goes = it->low > s->low && it->low <= it->seqnum && s->low + *pushed >= it->seqnum;
+    uint64_t own = pushed->streams > 0 && pushed->uid == it->uid ? pushed->events : 0;
+    bool own_goes = it->low > s->low && it->low <= it->seqnum && s->low + own >= it->seqnum;
     if (it->low > s->low && !own_goes) return bad(vn, head, "low is not what it was", why);
     err = stream_reserve_room(s, 1);
     if (err != IOR_OK) return ior_why_set(why, err, "out of memory");
@@ -183,7 +202,7 @@ static enum ior_err replay_append(struct vnode *vn, const struct record_head *he
     s->reserved_deleted = false;
     stream_set_deleted(s, false);
     stream_changed(&vn->streams, s, head->index);
-    ++*pushed;
+    note_pushed(pushed, it->uid);
     return IOR_OK;
 }
 
@@ -215,17 +234,37 @@ static enum ior_err replay_trim(struct vnode *vn, const struct record_head *head
     return IOR_OK;
 }
 
+/* The events of a record: those of its stream, and of a patch the patch. */
+struct record_events {
+    struct item first;
+    uint64_t count;
+    bool is_patch;
+    struct ior_slice patch;
+};
+
+static void note_event(struct record_events *r, const struct item *it)
+{
+    if (r->count == 0) r->first = *it;
+    if (it->uid == r->first.uid) {
+        r->count++;
+    } else {
+        r->is_patch = true;
+        r->patch = it->payload;
+    }
+}
+
 /* The idempotency key that came with the record, if there was one. memory.dedupe may be
  * smaller than it was: then the key is forgotten. */
 static enum ior_err replay_key(struct vnode *vn, const struct record_head *head,
-                               struct ior_slice items, const struct item *first, uint64_t events)
+                               struct ior_slice items, const struct record_events *r)
 {
-    struct ior_slice key = item_attr(first, ATTR_IDEMPOTENCY_KEY);
+    struct ior_slice key = item_attr(&r->first, ATTR_IDEMPOTENCY_KEY);
     if (key.size_bytes == 0 || key.size_bytes > IDEMPOTENCY_KEY_BYTES_MAX) return IOR_OK;
-    struct stream *s = stream_find_uid(&vn->streams, first->uid);
-    const struct dedupe_entry e = {.body_hash = items_events_hash(items),
-                                   .first_id = first->seqnum,
-                                   .last_id = first->seqnum + events - 1,
+    struct stream *s = stream_find_uid(&vn->streams, r->first.uid);
+    const struct dedupe_entry e = {.body_hash = r->is_patch ? patch_body_hash(r->patch)
+                                                            : items_events_hash(items),
+                                   .first_id = r->first.seqnum,
+                                   .last_id = r->first.seqnum + r->count - 1,
                                    .time_ms = head->time_ms};
     if (s == NULL || e.last_id != s->high) return IOR_OK; /* known already */
     if (MUTANT(no_keys_at_replay)) return IOR_OK;
@@ -239,17 +278,17 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
 {
     struct ior_slice items = ior_slice(blob->data, blob->size_bytes);
     size_t pos = 0;
-    uint64_t events = 0;
-    uint64_t pushed = 0;
+    struct pushed pushed = {0};
+    struct record_events events = {0};
     struct item it;
-    struct item first = {0};
     enum ior_err err;
     while ((err = item_next(items, &pos, &it)) == IOR_OK) {
         if (it.op == ITEM_CREATE) {
             err = MUTANT(no_create_at_replay) ? IOR_OK : replay_create(vn, head, &it, why);
         } else if (it.op == ITEM_APPEND) {
-            err = replay_append(vn, head, blob, &it, &pushed, why);
-            if (events++ == 0) first = it;
+            note_event(&events, &it);
+            bool skip = MUTANT(no_second_at_replay) && it.uid != events.first.uid;
+            err = skip ? IOR_OK : replay_append(vn, head, blob, &it, &pushed, why);
         } else if (it.op == ITEM_LOW || it.op == ITEM_DELETE) {
             err = replay_trim(vn, head, &it, why);
         } else {
@@ -260,11 +299,11 @@ static enum ior_err replay_items(struct vnode *vn, const struct record_head *hea
         }
         if (err != IOR_OK) return err;
     }
-    if (err == IOR_E_END && events > 0) {
-        enum ior_err kept = replay_key(vn, head, items, &first, events);
+    if (err == IOR_E_END && events.count > 0) {
+        enum ior_err kept = replay_key(vn, head, items, &events);
         if (kept != IOR_OK) return ior_why_set(why, kept, "out of memory");
     }
-    if (pushed > 0) atomic_fetch_add(&vn->node->memory.tail_bytes, ior_blob_cost(blob));
+    atomic_fetch_add(&vn->node->memory.tail_bytes, pushed.streams * ior_blob_cost(blob));
     return err == IOR_E_END ? IOR_OK : bad(vn, head, "items that cannot be read", why);
 }
 

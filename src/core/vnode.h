@@ -31,6 +31,9 @@ struct vnode {
     struct load *answered; /* the one whose messages run now */
     size_t parked;         /* messages that wait for loads */
     struct watch_table watches;
+    struct ior_map patches; /* of each stream the patch whose turn it is (patch.c) */
+    size_t patches_waiting; /* for their turn */
+    uint64_t losses;        /* how often reservations were dropped: their ids are given again */
     struct msg tick_msg;
     _Atomic bool tick_under_way;
     /* Something was proposed that no checkpoint has seen: set before it reaches the journal. */

@@ -21,6 +21,7 @@
 enum {
     /* Pieces at least this large are written from where they are, not copied. */
     DIRECT_BYTES = 16 << 10,
+    RECORD_PIECES = 4, /* blobs of one record */
     STAGING_KEEP_BYTES = 1 << 20,
     IOVECS_MAX = 1000,
     PACE_MS = 10,
@@ -88,7 +89,7 @@ static enum ior_err staging_reserve(struct journal *j)
     if (j->batch_length_bytes <= JOURNAL_BATCH_BYTES_MAX) {
         need += j->batch_length_bytes;
     } else {
-        need += RECORD_HEAD_BYTES + 2 * DIRECT_BYTES;
+        need += RECORD_HEAD_BYTES + RECORD_PIECES * DIRECT_BYTES;
     }
     if (need <= j->staging_room) return IOR_OK;
     uint64_t room = j->staging_room == 0 ? 64 << 10 : j->staging_room;
@@ -115,6 +116,8 @@ static enum ior_err write_batch(struct journal *j, enum batch_kind kind)
         gather_copy(&g, r->head, RECORD_HEAD_BYTES);
         gather_blob(&g, r->front);
         gather_blob(&g, r->items);
+        gather_blob(&g, r->second_front);
+        gather_blob(&g, r->second_items);
     }
     struct batch_head head = {
         .number = j->next_number,

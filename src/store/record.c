@@ -132,11 +132,6 @@ static uint32_t crc_items(uint32_t crc, struct ior_slice items, uint32_t *count)
     return crc;
 }
 
-static struct ior_slice slice_of(const struct ior_blob *b)
-{
-    return b == NULL ? (struct ior_slice){NULL, 0} : ior_slice(b->data, b->size_bytes);
-}
-
 static void put_head(uint8_t *at, const struct record_head *h)
 {
     memset(at, 0, RECORD_HEAD_BYTES);
@@ -152,13 +147,16 @@ static void put_head(uint8_t *at, const struct record_head *h)
 
 void record_seal(struct record *r, const struct record_head *head)
 {
-    struct ior_slice front = slice_of(r->front);
-    struct ior_slice items = slice_of(r->items);
-    size_t length = RECORD_HEAD_BYTES + front.size_bytes + items.size_bytes;
-    IOR_ASSERT(length <= RECORD_BYTES_MAX && length % RECORD_ALIGN == 0);
+    const struct ior_blob *const blobs[] = {r->front, r->items, r->second_front, r->second_items};
+    size_t length = RECORD_HEAD_BYTES;
     uint32_t count = 0;
-    uint32_t crc = crc_items(0, front, &count);
-    crc = crc_items(crc, items, &count);
+    uint32_t crc = 0;
+    for (size_t i = 0; i < IOR_LEN(blobs); i++) {
+        if (blobs[i] == NULL) continue;
+        length += blobs[i]->size_bytes;
+        crc = crc_items(crc, ior_slice(blobs[i]->data, blobs[i]->size_bytes), &count);
+    }
+    IOR_ASSERT(length <= RECORD_BYTES_MAX && length % RECORD_ALIGN == 0);
     struct record_head h = *head;
     h.length_bytes = (uint32_t)length;
     h.item_count = count;
@@ -173,8 +171,9 @@ void record_done(struct record *r)
 {
     ior_blob_unref(r->front);
     ior_blob_unref(r->items);
-    r->front = NULL;
-    r->items = NULL;
+    ior_blob_unref(r->second_front);
+    ior_blob_unref(r->second_items);
+    r->front = r->items = r->second_front = r->second_items = NULL;
 }
 
 static void get_head(const uint8_t *at, struct record_head *h)

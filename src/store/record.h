@@ -77,12 +77,14 @@ struct item {
 };
 
 /* A record that is being made: head here, items in one or two blobs (a CREATE or LOW
- * that was found to be needed late goes in front). */
+ * that was found to be needed late goes in front), and behind them those of a second stream. */
 struct record {
     uint8_t head[RECORD_HEAD_BYTES];
-    struct ior_blob *front; /* may be NULL; owned */
-    struct ior_blob *items; /* may be NULL; owned */
-    uint32_t length_bytes;  /* set by record_seal */
+    struct ior_blob *front; /* may be NULL; owned; so are the others */
+    struct ior_blob *items;
+    struct ior_blob *second_front;
+    struct ior_blob *second_items;
+    uint32_t length_bytes; /* set by record_seal */
 };
 
 /* Bytes that one item takes. attrs_bytes is a sum of attr_bytes(). */

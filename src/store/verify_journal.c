@@ -14,7 +14,8 @@
 struct walk {
     struct verify *v;
     enum ior_err err; /* NOMEM */
-    uint64_t pushed;  /* events of the record so far */
+    uint64_t pushed;  /* events of the record so far, of the stream that follows */
+    uint64_t pushed_uid;
 };
 
 static bool same_uid(const void *object, const void *key)
@@ -184,6 +185,8 @@ static void step_append(struct walk *w, const struct record_head *head, const st
         note_gap(s, head, it);
     }
     if (head->index < s->last_index && !w->v->rebuild) say(w, head, "an event that came too late");
+    if (w->pushed_uid != it->uid) w->pushed = 0;
+    w->pushed_uid = it->uid;
     if (it->low > s->low) { /* only events of this very record may go without a LOW in front */
         bool own_goes = it->low <= it->seqnum && s->low + w->pushed >= it->seqnum;
         if (!w->v->rebuild && !own_goes) say(w, head, "low is not what it was");

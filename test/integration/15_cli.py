@@ -18,8 +18,11 @@ from lib import jwt  # noqa: E402
 from lib.case import JSON, NodeCase  # noqa: E402
 from lib.cli import (CONNECTION, GAP, INTERRUPTED, NOT_FOUND, OK, PIPE, REFUSED, SAMPLE, USAGE, CliCase,  # noqa: E402
                      command, run)
-from lib.node import Node, clean_env, free_port, iorio, wait_until  # noqa: E402
+from lib.node import ROOT, Node, clean_env, free_port, iorio, wait_until  # noqa: E402
 from lib.wire import SLOW  # noqa: E402
+
+SAMPLE_PATCH = os.path.join(ROOT, "tools", "sample_patch.json")
+
 
 class Post(CliCase):
     def test_examples(self):
@@ -87,7 +90,7 @@ class Post(CliCase):
     def test_help(self):
         """--help documents verbs, options and exit codes."""
         text = run("--help").out.decode()
-        for word in ("post", "get", "list-buckets", "list-streams", "-u", "-p", "-t", "-H", "-P", "--json", "130"):
+        for word in ("post", "patch", "get", "list-buckets", "list-streams", "-u", "-p", "-t", "-H", "-P", "--json", "130"):
             self.assertIn(word, text)
         self.assertIn("--lines", run("post", "--help").out.decode())
 
@@ -103,6 +106,67 @@ class Post(CliCase):
         """--human prints for humans: the stream, the id and the time in UTC."""
         ended = self.good("--human", "post", self.bucket, self.name, "1")
         self.assertRegex(ended.out.decode(), rf"^{self.bucket}/{self.name} 1  20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d\d\dZ\n$")
+
+
+class Patch(CliCase):
+    def test_examples(self):
+        """The seed's examples: a file, invalid literals, a wrong content type."""
+        self.good("post", self.bucket, self.name, "@" + SAMPLE)
+        self.assertEqual(self.good("patch", self.bucket, self.name, "@" + SAMPLE_PATCH).json()["meta"]["id"], 2)
+        body = self.get(self.at + "/2").body
+        self.assertEqual(json.loads(body)["tags"], ["sample", "json", "patched"])
+        self.assertIn(b'"temperature":22.0', body)
+        self.assertNotIn(b"nothing", body)
+        for text, says in (("[{}]", "operation 0"), ("42", "an array"), ("[", "not JSON"),
+                           ('[{"op":"remove","path":"/nothing"}]', 'operation 0 (remove "/nothing")')):
+            error = self.refused(REFUSED, "patch", self.bucket, self.name, text)
+            self.assertIn("400 invalid-body", error)
+            self.assertIn(says, error)
+        error = self.refused(REFUSED, "patch", self.bucket, self.name, "@" + SAMPLE_PATCH, "-c", "text/plain")
+        self.assertIn("415", error)
+        self.assertIn("Accept-Patch: application/json-patch+json", error)
+        self.assertEqual(len(self.stored()), 2)
+
+    def test_if_match_and_input(self):
+        """--if-match is the last id; the patch may come from standard input; for humans it is a line."""
+        self.append(b'{"n":1}')
+        patch = '[{"op":"replace","path":"/n","value":%d}]'
+        self.good("patch", self.bucket, self.name, "-", "--if-match", "1", data=(patch % 2).encode())
+        error = self.refused(REFUSED, "patch", self.bucket, self.name, patch % 3, "--if-match", "1")
+        self.assertIn("412 conflict", error)
+        self.assertIn("expected 1, got 2", error)
+        text = self.good("--human", "patch", self.bucket, self.name, patch % 3).out.decode()
+        self.assertRegex(text, rf"\A{self.bucket}/{self.name} 3  20\d\d-[-0-9:. ]+Z\n\Z")
+        self.assertEqual([e["n"] for e in self.stored()], [1, 2, 3])
+        ended = self.cli("patch", self.bucket, self.name, "[]", "--if-match", "x")
+        self.assertEqual(ended.code, USAGE)
+
+    def test_nothing_there(self):
+        """A stream without an event: exit code 1 and what to do."""
+        self.assertIn("POST one first", self.refused(REFUSED, "patch", self.bucket, self.name, "[]"))
+
+    def test_client(self):
+        """iorio.Client.patch(): a list, text or bytes; the number of the operation that fails."""
+        with self.node.client(token=self.node.token()) as client:
+            client.post_json(self.bucket, self.name, {"n": 1, "\u00fc": "\u20ac"})
+            add = [{"op": "add", "path": "/\u00fc", "value": "\u00e9"}]
+            self.assertEqual(client.patch(self.bucket, self.name, add)["id"], 2)
+            self.assertEqual(client.patch(self.bucket, self.name, json.dumps(add), if_match=2)["id"], 3)
+            self.assertEqual(client.patch(self.bucket, self.name, json.dumps(add).encode(), idempotency_key="k")["id"], 4)
+            self.assertEqual(client.patch(self.bucket, self.name, json.dumps(add).encode(), idempotency_key="k")["id"], 4)
+            self.assertEqual(client.patch(self.bucket, self.name, [], prefer="memory"), {})
+            with self.assertRaises(iorio.Refused) as caught:
+                client.patch(self.bucket, self.name, [{"op": "test", "path": "/n", "value": 1},
+                                                      {"op": "remove", "path": "/x"}])
+            self.assertEqual((caught.exception.status, caught.exception.fields["op"]), (400, 1))
+            self.assertEqual(client.get(self.bucket, self.name)[0]["data"], {"n": 1, "\u00fc": "\u00e9"})
+
+    def test_conflict(self):
+        """The 409 of a patch that lost again and again, as the first Iorio DB spelt it."""
+        body = b'{"type":"error","reason":{"reason":"confict","field":"seqnum","expected":7,"got":9}}'
+        error = iorio.refusal(iorio.Answer(409, {"Content-Type": "application/json"}, body))
+        self.assertEqual((error.status, error.type, error.fields["expected"], error.fields["got"]), (409, "error", 7, 9))
+        self.assertIn("confict", str(error))
 
 
 class Listen(CliCase):

@@ -188,6 +188,13 @@ class OpenApi(NodeCase):
         ask("post", 412, url=url, body=b"1", type_=JSON, headers=[("If-None-Match", "*")])
         ask("post", 400, url=url, body=b"1", type_=JSON, headers=[("If-Match", "x")])
         ask("post", 400, url=url, body=b"", type_=NDJSON)
+        patch = "application/json-patch+json"
+        ask("patch", 200, url=url, body=b"[]", type_=patch)
+        ask("patch", 202, url=url, body=b"[]", type_=patch, headers=[("Prefer", "durability=memory")])
+        ask("patch", 412, url=url, body=b"[]", type_=patch, headers=[("If-Match", '"0"')])
+        ask("patch", 400, url=url, body=b'[{"op":"remove","path":"/x"}]', type_=patch)
+        ask("patch", 400, url="/streams/openapi/nothing", body=b"[]", type_=patch)
+        ask("patch", 413, url=url, body=b"[]" + b" " * (2 << 20), type_=patch)
         ask("get", 200, url=url + "?limit=9")
         ask("get", 200, url=url + "?limit=9", headers=[("Accept", NDJSON)])
         ask("delete", 400, url=url + "?to=x")

@@ -255,6 +255,7 @@ void client_prove_alive(struct world *w)
     }
     uint64_t changes = trace.counts[COUNT_changes];
     facts_change(w);
+    patcher_prove(w);
     world_settle(w);
     for (uint64_t n = first; n <= w->model.op_count; n++) {
         if (model_op(&w->model, n)->state != OP_ACKED)

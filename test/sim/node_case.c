@@ -14,6 +14,7 @@ enum { LIVES_MAX = 8, STEPS_MAX = 500, PENDING_MAX = 60 };
 enum step {
     STEP_APPEND,
     STEP_REPEAT,
+    STEP_PATCH,
     STEP_TRIM,
     STEP_READ,
     STEP_LIST,
@@ -42,25 +43,13 @@ struct mix {
 
 static struct mix choose_mix(struct world *w)
 {
-    struct mix m = {.weight = {[STEP_APPEND] = 30,
-                               [STEP_REPEAT] = 8,
-                               [STEP_TRIM] = 3,
-                               [STEP_READ] = 6,
-                               [STEP_LIST] = 2,
-                               [STEP_WATCH] = 6,
-                               [STEP_CHANGE] = 2,
-                               [STEP_ACCESS] = 3,
-                               [STEP_POLICY] = 2,
-                               [STEP_SWEEP] = 1,
-                               [STEP_PREVIEW] = 1,
-                               [STEP_TURN] = 40,
-                               [STEP_JOURNAL] = 30,
-                               [STEP_PREPARE] = 5,
-                               [STEP_CHECKPOINT] = 25,
-                               [STEP_DISK] = 25,
-                               [STEP_TICK] = 3,
-                               [STEP_TIME] = 5,
-                               [STEP_LOOK] = 2}};
+    struct mix m = {
+        .weight = {
+            [STEP_APPEND] = 30, [STEP_REPEAT] = 8,   [STEP_PATCH] = 10,  [STEP_TRIM] = 3,
+            [STEP_READ] = 6,    [STEP_LIST] = 2,     [STEP_WATCH] = 6,   [STEP_CHANGE] = 2,
+            [STEP_ACCESS] = 3,  [STEP_POLICY] = 2,   [STEP_SWEEP] = 1,   [STEP_PREVIEW] = 1,
+            [STEP_TURN] = 40,   [STEP_JOURNAL] = 30, [STEP_PREPARE] = 5, [STEP_CHECKPOINT] = 25,
+            [STEP_DISK] = 25,   [STEP_TICK] = 3,     [STEP_TIME] = 5,    [STEP_LOOK] = 2}};
     if (world_odds(w, 3)) m.weight[STEP_CHECKPOINT] = world_odds(w, 2) ? 0 : 90;
     switch (world_below(w, 6)) {
     case 0:
@@ -121,6 +110,9 @@ static void do_step(struct world *w, enum step step)
         break;
     case STEP_REPEAT:
         if (!busy) client_repeat(w);
+        break;
+    case STEP_PATCH:
+        if (!busy) patcher_step(w);
         break;
     case STEP_TRIM:
         if (!busy) client_trim(w);

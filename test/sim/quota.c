@@ -62,4 +62,5 @@ void quota_prove(struct world *w)
         world_settle(w);
     }
     for (unsigned b = 0; b < MODEL_BUCKETS; b++) check_bucket(w, w->model.streams[b].bucket);
+    check_bucket(w, PATCHER_BUCKET);
 }

@@ -26,6 +26,7 @@
     X(found, "of those, found after a recovery")                                                   \
     X(repeated, "appends with a known idempotency key")                                            \
     X(reused, "idempotency keys refused for other events")                                         \
+    X(patched, "patches acknowledged")                                                             \
     X(trims, "truncations and deletions acknowledged")                                             \
     X(reads, "reads")                                                                              \
     X(fired, "watches fired")                                                                      \

@@ -48,6 +48,7 @@ void world_init(struct world *w, uint64_t seed)
     w->call_us = call_us[world_below(w, IOR_LEN(call_us))];
     model_init(&w->model);
     facts_init(&w->facts);
+    patcher_init(&w->patcher);
     enum ior_err err = job_queue_new("disk", 0, 1 << 20, 0, &w->disk_jobs);
     IOR_ASSERT(err == IOR_OK);
 }
@@ -61,6 +62,7 @@ void world_done(struct world *w)
     job_queue_free(w->disk_jobs);
     disk_free(w->disk);
     model_done(&w->model);
+    patcher_done(&w->patcher);
     clock_set_source(NULL);
 }
 

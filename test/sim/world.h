@@ -7,6 +7,7 @@
 #include "access.h"
 #include "facts.h"
 #include "model.h"
+#include "patcher.h"
 #include "rt/clock.h"
 #include "rt/disk_sim.h"
 
@@ -39,6 +40,7 @@ struct world {
     struct model model;
     struct facts facts;
     struct access_model access;
+    struct patcher patcher;
 };
 
 void world_init(struct world *w, uint64_t seed);

@@ -49,7 +49,8 @@ static void make_facts(void)
         for (unsigned n = 0; n < GRANTS; n++) {
             snprintf(k, sizeof k,
                      "grant" FACT_SEP "group" FACT_SEP "g%u" FACT_SEP "bucket" FACT_SEP
-                     "bucket-%u-%u" FACT_SEP, i, i, n);
+                     "bucket-%u-%u" FACT_SEP,
+                     i, i, n);
             add_fact(k, "{\"perms\":[\"get\",\"put\"]}");
         }
     }
@@ -61,7 +62,8 @@ static void make_facts(void)
         for (unsigned n = 0; n < GRANTS; n++) {
             snprintf(k, sizeof k,
                      "grant" FACT_SEP "user" FACT_SEP "user-%u" FACT_SEP "stream" FACT_SEP
-                     "bucket-%u-0" FACT_SEP "stream-%u", i, (i + 1) % GROUPS, n);
+                     "bucket-%u-0" FACT_SEP "stream-%u",
+                     i, (i + 1) % GROUPS, n);
             add_fact(k, "{\"perms\":[\"get\"]}");
         }
     }

@@ -49,11 +49,10 @@ static const char *cheap_hash(const char *password)
     static char hashes[8][PASSWORD_HASH_BYTES];
     static unsigned at;
     char *out = hashes[at++ % 8];
-    assert_int_equal(crypto_pwhash_str_alg(out, password, strlen(password),
-                                           crypto_pwhash_argon2id_OPSLIMIT_MIN,
-                                           crypto_pwhash_argon2id_MEMLIMIT_MIN,
-                                           crypto_pwhash_ALG_ARGON2ID13),
-                     0);
+    assert_int_equal(
+        crypto_pwhash_str_alg(out, password, strlen(password), crypto_pwhash_argon2id_OPSLIMIT_MIN,
+                              crypto_pwhash_argon2id_MEMLIMIT_MIN, crypto_pwhash_ALG_ARGON2ID13),
+        0);
     return out;
 }
 
@@ -239,7 +238,8 @@ static void changed_password(void **state)
     expect(gone, NULL, false);
 }
 
-/* What: a password that is changed, or a user who is deleted, while he is checked does not get in. */
+/* What: a password that is changed, or a user who is deleted, while he is checked does not get in.
+ */
 static void changed_while_checked(void **state)
 {
     (void)state;
@@ -475,8 +475,8 @@ static void names_are_apart(void **state)
         login_cache_name(c, ior_slice_str(parts[i][0]), parts[i][1], ior_slice_str(parts[i][2]),
                          names[i]);
         for (size_t k = 0; k < i; k++) assert_memory_not_equal(names[i], names[k], sizeof name);
-        login_cache_name(other, ior_slice_str(parts[i][0]), parts[i][1],
-                         ior_slice_str(parts[i][2]), name);
+        login_cache_name(other, ior_slice_str(parts[i][0]), parts[i][1], ior_slice_str(parts[i][2]),
+                         name);
         assert_memory_not_equal(names[i], name, sizeof name);
     }
     login_cache_free(c);

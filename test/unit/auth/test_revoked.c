@@ -41,7 +41,7 @@ static bool has(const struct revoked *r, const char *user, unsigned id)
     return revoked_has(r, ior_slice_str(user), t.id);
 }
 
-static struct revoked *new(const struct revoked *from)
+static struct revoked *new (const struct revoked *from)
 {
     struct revoked *r = NULL;
     assert_int_equal(revoked_new(from, &r), IOR_OK);
@@ -323,11 +323,15 @@ static void name_of_a_token(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(there_and_gone),       cmocka_unit_test(versions_are_apart),
-        cmocka_unit_test(walks),                cmocka_unit_test(over_by_the_number),
+        cmocka_unit_test(there_and_gone),
+        cmocka_unit_test(versions_are_apart),
+        cmocka_unit_test(walks),
+        cmocka_unit_test(over_by_the_number),
         cmocka_unit_test(as_a_list),
-        cmocka_unit_test(no_memory),            cmocka_unit_test(facts_there_and_back),
-        cmocka_unit_test(damaged_facts),        cmocka_unit_test(name_of_a_token),
+        cmocka_unit_test(no_memory),
+        cmocka_unit_test(facts_there_and_back),
+        cmocka_unit_test(damaged_facts),
+        cmocka_unit_test(name_of_a_token),
     };
     return cmocka_run_group_tests_name("auth/revoked", tests, NULL, NULL);
 }

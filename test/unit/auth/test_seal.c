@@ -105,7 +105,7 @@ static void bad_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(sealed), cmocka_unit_test(previous_key),
-        cmocka_unit_test(known_answer),
-                                       cmocka_unit_test(text), cmocka_unit_test(bad_text)};
+                                       cmocka_unit_test(known_answer), cmocka_unit_test(text),
+                                       cmocka_unit_test(bad_text)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

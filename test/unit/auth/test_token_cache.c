@@ -189,10 +189,12 @@ static void user_of_this_policy(void **state)
                          IOR_E_NOPERM);
         assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, changed, NULL, &h),
                          IOR_E_NOPERM);
-        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with_again, NULL, &h), IOR_OK);
+        assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW, with_again, NULL, &h),
+                         IOR_OK);
         assert_ptr_equal(h.user, policy_user(with_again, IOR_SLICE("u7")));
     }
-    assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW + 100, with, NULL, &h), IOR_E_NOPERM);
+    assert_int_equal(token_cache_user(c, &k, ior_buf_slice(&t), NOW + 100, with, NULL, &h),
+                     IOR_E_NOPERM);
     policy_unref(with);
     policy_unref(with_again);
     policy_unref(without);
@@ -235,9 +237,9 @@ static void without_a_number(void **state)
     struct policy *after = policy_with("user|u7", CHANGED("1700000000"));
     assert_int_equal(token_cache_new(&c), IOR_OK);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char *text = by_hand_token("SHA256", IOR_SLICE("0123456789abcdef"),
-                                   IOR_SLICE("{\"alg\":\"HS256\"}"),
-                                   ior_slice_str(cases[i].payload));
+        char *text =
+            by_hand_token("SHA256", IOR_SLICE("0123456789abcdef"), IOR_SLICE("{\"alg\":\"HS256\"}"),
+                          ior_slice_str(cases[i].payload));
         struct ior_buf t = {0};
         ior_buf_add_str(&t, text);
         for (int round = 0; round < 2; round++) {
@@ -295,9 +297,9 @@ static void revoked_tokens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(remembers),  cmocka_unit_test(expires),
-        cmocka_unit_test(keys_apart), cmocka_unit_test(bad_tokens),
-        cmocka_unit_test(bounded),    cmocka_unit_test(user_of_this_policy),
+        cmocka_unit_test(remembers),        cmocka_unit_test(expires),
+        cmocka_unit_test(keys_apart),       cmocka_unit_test(bad_tokens),
+        cmocka_unit_test(bounded),          cmocka_unit_test(user_of_this_policy),
         cmocka_unit_test(without_a_number), cmocka_unit_test(revoked_tokens),
     };
     return cmocka_run_group_tests_name("auth/token_cache", tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* test/unit/core/test_session_change.c - taking tokens back, on a whole node: one, all of a user,
- * more than there may be; after a start, a checkpoint and a crash at every moment; what is over goes. */
+ * more than there may be; after a start, a checkpoint and a crash at every moment; what is over
+ * goes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -447,9 +448,9 @@ static void a_wrong_clock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(one_token),        T(nothing_to_do),     T(all_of_a_user), T(at_once),
-        T(many_of_one_user), T(many_in_all),       T(full_disk),     T(crash_at_every_write),
-        T(what_is_over_goes), T(many_are_over),    T(a_wrong_clock),
+        T(one_token),         T(nothing_to_do), T(all_of_a_user), T(at_once),
+        T(many_of_one_user),  T(many_in_all),   T(full_disk),     T(crash_at_every_write),
+        T(what_is_over_goes), T(many_are_over), T(a_wrong_clock),
     };
     return cmocka_run_group_tests_name("core/session_change", tests, NULL, NULL);
 }

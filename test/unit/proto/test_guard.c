@@ -147,7 +147,9 @@ static void bad_lines(void **state)
     REFUSED(GET "X: a\rb\r\n\r\n", 400);
     REFUSED(GET "X: a\r\r\n\r\n", 400);
     REFUSED(GET "X: a\0b\r\n\r\n", 400);
-    REFUSED(GET "X: 12345678\x01" "9012345678\r\n\r\n", 400);
+    REFUSED(GET "X: 12345678\x01"
+                "9012345678\r\n\r\n",
+            400);
     REFUSED(GET "X: 123456789012345\x7f\r\n\r\n", 400);
     REFUSED(GET "X : a\r\n\r\n", 400);
     REFUSED(GET ": a\r\n\r\n", 400);
@@ -319,7 +321,7 @@ static void bad_chunks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(usual_heads_pass), cmocka_unit_test(large_lengths),
+        cmocka_unit_test(usual_heads_pass),  cmocka_unit_test(large_lengths),
         cmocka_unit_test(bad_request_lines), cmocka_unit_test(bad_lines),
         cmocka_unit_test(bad_framing),       cmocka_unit_test(sizes),
         cmocka_unit_test(good_chunks),       cmocka_unit_test(bad_chunks),

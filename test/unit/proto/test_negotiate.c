@@ -33,7 +33,9 @@ static void body_types(void **state)
         {"application / json", BODY_OTHER},
         {"text/plain", BODY_OTHER},
         {"application/json, text/plain", BODY_OTHER},
-        {"application/json-patch+json", BODY_OTHER},
+        {"application/json-patch+json", BODY_PATCH},
+        {"Application/JSON-Patch+JSON ; charset=utf-8", BODY_PATCH},
+        {"application/merge-patch+json", BODY_OTHER},
     };
     assert_int_equal(negotiate_body_type(no_header), BODY_NONE);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -115,7 +115,7 @@ static void wrong_methods_are_told(void **state)
         {"/ping", METHOD_POST, "GET, HEAD"},
         {"/ping", METHOD_OTHER, "GET, HEAD"},
         {"/sessions", METHOD_OTHER, "GET, HEAD, POST, DELETE"},
-        {"/streams/b/s", METHOD_OTHER, "GET, HEAD, POST, DELETE"},
+        {"/streams/b/s", METHOD_OTHER, "GET, HEAD, POST, PATCH, DELETE"},
         {"/streams/b", METHOD_POST, "GET, HEAD"},
         {"/streams/b/s/1", METHOD_POST, "GET, HEAD"},
         {"/listen", METHOD_DELETE, "GET, POST"},
