@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """tools/doc_tables.py - writes the tables of docs/ that repeat tables of the sources anew: keys and
-metrics in docs/operations.rst. test/integration/04_docs.py fails when they are not fresh.
+metrics in docs/operations.rst, errors in docs/api.rst. test/integration/04_docs.py fails when they are not fresh.
 
     tools/doc_tables.py            in the checkout; exit 0"""
 
@@ -67,6 +67,13 @@ def metrics():
     return table(["metric", "kind", "meaning"], out)
 
 
+def errors():
+    text = (ROOT / "src/base/errors.def").read_text()
+    rows = re.findall(r'^X\((\w+),\s*"([^"]*)",\s*(\d+), 0x[0-9a-f]+, \d, "([^"]*)"\)', text, flags=re.M)
+    return table(["name", "status", "type", "reason"],
+                 [[n, status, f"``{type_}``", reason] for n, type_, status, reason in rows if n not in ("OK", "END")])
+
+
 def replace(path, head, new):
     """The table whose head line begins with this word."""
     text = (ROOT / path).read_text()
@@ -76,3 +83,4 @@ def replace(path, head, new):
 
 replace("docs/operations.rst", "key", keys())
 replace("docs/operations.rst", "metric", metrics())
+replace("docs/api.rst", "name", errors())

@@ -249,6 +249,11 @@ class Client:
         """The user that the node takes this client for."""
         return self._field(self.call("GET", "/sessions"), "username", str)
 
+    def end_sessions(self, username=None):
+        """End the session of this client, or all of a user (one's own, or with adminusers)."""
+        path = "/sessions" if username is None else f"/users/{quote(username)}/sessions"
+        self.call("DELETE", path)
+
     # --- events ---
 
     def post(self, bucket, stream, data, content_type=JSON, if_match=None, if_none_match=False,

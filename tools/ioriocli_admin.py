@@ -1,4 +1,5 @@
-"""tools/ioriocli_admin.py - the verbs of ioriocli.py for administrators: users, groups, grants, policies, stats.
+"""tools/ioriocli_admin.py - the verbs of ioriocli.py for administrators: users, sessions, groups, grants,
+policies, stats.
 
 Happy path: each is one call of iorio_admin.Admin; what changed is a line for people, {"ok":true} as JSON.
 Failure modes: those of ioriocli.py. A new password is asked for twice on a terminal, or taken
@@ -67,6 +68,21 @@ def cmd_set_password(client, args):
 def cmd_delete_user(client, args):
     Admin(client).delete_user(args.user)
     return done(args, f"there is no user {args.user} any more, and nothing that was granted to him")
+
+
+# --- sessions ---
+
+def cmd_login(client, args):
+    token = client.login()
+    put(dump({"ok": True, "token": token, "username": client.username}) if args.json else token)
+    return EXIT_OK
+
+
+def cmd_end_sessions(client, args):
+    if args.user is None and args.token is None:
+        raise Usage("say whose sessions: USER; or with -t TOKEN: that one")
+    client.end_sessions(args.user)
+    return done(args, "the session has ended" if args.user is None else f"all sessions of {args.user} have ended")
 
 
 # --- groups ---
@@ -260,6 +276,14 @@ def add_users(verbs):
     p.add_argument("user")
 
 
+def add_sessions(verbs):
+    add_verb(verbs, "login", cmd_login, "print a token, for -t and for programs (as JSON only with --json)", None, (
+        "-u ann -p - login", "-t \"$TOKEN\" list-buckets   # after TOKEN=$(ioriocli.py login)"))
+    p = add_verb(verbs, "end-sessions", cmd_end_sessions, "end all sessions of a user, or the one of a token", "adminusers", (
+        "end-sessions ann", "-t TOKEN end-sessions"), "the permission adminusers, but for one's own")
+    p.add_argument("user", nargs="?")
+
+
 def add_groups(verbs):
     p = add_verb(verbs, "list-groups", cmd_list_groups, "list groups, or who is in one", "adminusers", (
         "list-groups", "list-groups staff  # its members: user/NAME, group/NAME"))
@@ -325,6 +349,7 @@ def add_policies(verbs):
 def add_verbs(verbs):
     """All of them, into the subparsers of ioriocli.py."""
     add_users(verbs)
+    add_sessions(verbs)
     add_groups(verbs)
     add_grants(verbs)
     add_policies(verbs)

@@ -158,6 +158,38 @@ class Passwords(AdminCase):
         self.assertEqual([text for text in shown if word in text or "eyJ" in text], [])
 
 
+class Sessions(AdminCase):
+    def login(self, name):
+        ended = self.good("-u", name, "-p", "x", "login")
+        self.assertRegex(ended.out, rb"\A[\w-]+\.[\w-]+\.[\w-]+\n\Z")
+        return ended.out.decode().strip()
+
+    def test_life(self):
+        """login prints a token that -t takes; end-sessions ends it, or all of a user's, and no other."""
+        for name in ("sam", "sue"):
+            self.done("create-user", name, "x")
+        first, second, other = self.login("sam"), self.login("sam"), self.login("sue")
+
+        def good(token):
+            return self.cli("-t", token, "get", "public", "x").code == OK
+        self.assertEqual([good(t) for t in (first, second, other)], [True, True, True])
+        self.assertEqual(self.good("-t", first, "--human", "end-sessions").out, b"the session has ended\n")
+        self.assertEqual([good(t) for t in (first, second, other)], [False, True, True])
+        third = self.login("sam")
+        self.done("end-sessions", "sam")
+        self.assertEqual([good(t) for t in (second, third, other)], [False, False, True])
+        self.assertTrue(good(self.login("sam")))
+        self.assertEqual(self.good("-u", "sam", "-p", "x", "--json", "login").json()["username"], "sam")
+
+    def test_refused(self):
+        """Other people's sessions take adminusers; without a user and a token there is nothing to end."""
+        self.done("create-user", "sid", "x")
+        self.assertIn("grant sid adminusers", self.refused(REFUSED, "-u", "sid", "-p", "x", "end-sessions", "admin"))
+        self.assertEqual(run("-P", str(self.node.port), "end-sessions").code, USAGE)
+        self.assertIn("401", self.refused(REFUSED, "-u", "sid", "-p", "wrong", "login"))
+        self.assertIn("401", self.refused(REFUSED, "-t", "a.b.c", "end-sessions"))
+
+
 class Groups(AdminCase):
     def test_life(self):
         """Groups of users and of groups; members in the exact form; what a group may its members may."""
@@ -360,7 +392,7 @@ class Help(unittest.TestCase):
         """The shell takes it apart, argparse does not complain: nobody listens at that port (3), or a file is not there."""
         line = line.split(" | ")[0].replace("@order.json", "@" + SAMPLE).replace("@cat.png", "@" + SAMPLE)
         line = line.replace("@tools/sample.json", "@" + SAMPLE).replace("@numbers.ndjson", "@" + SAMPLE).split(" < ")[0].split(" > ")[0]
-        script = " ".join(command()) + " -P 1 --human " + line
+        script = "TOKEN=x; " + " ".join(command()) + " -P 1 --human " + line
         ended = subprocess.run(["bash", "-c", script], input=b"word\nword\n", capture_output=True, env=clean_env(), check=False)
         if b"no terminal" not in ended.stderr and b"is not JSON" not in ended.stderr:
             self.assertEqual(ended.returncode, CONNECTION, (line, ended.stderr))
