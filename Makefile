@@ -1,6 +1,6 @@
 # Makefile - names for what tools/ does; `make` alone lists them.
 # Variables: ONLY=pattern (test), SIM_SEEDS=1000 (sim), FUZZ_SECONDS=60 (fuzz), KILL9_ROUNDS=100 (kill9).
-.PHONY: help console newrel refetchdeps fmt test check-asan check-tsan sim fuzz bench kill9 power damage clean
+.PHONY: help console newrel refetchdeps fmt test check-asan check-tsan sim fuzz bench kill9 slowhttp power damage clean
 .DEFAULT_GOAL := help
 
 help:           # this list
@@ -27,6 +27,8 @@ bench:          # benchmarks against redis-server, with a table
 	@tools/setup bench
 kill9:          # KILL9_ROUNDS rounds (100) of kill -9 while clients append
 	@tools/setup kill9
+slowhttp:       # slowhttptest in its four modes while appends go on
+	@tools/setup slowhttp
 power:          # recovery after a power cut at every write
 	@tools/setup power
 damage:         # every byte of a small data directory changed, every length cut

@@ -13,7 +13,8 @@ Failure modes, each an exception below Error:
   Refused        the node said no: .status .type .reason .fields
   NotFound       a Refused: 404 or 410
 A GET or HEAD on a connection that the server had closed in the meantime is sent
-once more on a new one. A POST never is, unless not a byte of it can have been read.
+once more on a new one. A POST never is, unless not a byte of it can have been read;
+patiently() repeats what may be repeated. Users, groups, grants, policies: iorio_admin.py.
 """
 
 import http.client
@@ -35,6 +36,8 @@ LINE_BYTES_MAX = (3 << 29) + (1 << 20)
 # How long one request of listen() waits on the node, and how long it stays away after errors.
 LISTEN_WAIT_S = 60
 BACKOFF_S = (0.1, 10.0)
+# What a node may ask a client to stay away (Retry-After); a longer time is cut.
+RETRY_AFTER_S_MAX = 300
 # An answer that is not a stream: longer ones are not from a node.
 ANSWER_BYTES_MAX = 2 << 30
 
@@ -90,6 +93,19 @@ class Refused(Error):
 
 class NotFound(Refused):
     pass
+
+
+def retry_after(error):
+    """How many seconds the node asks to stay away (Retry-After), None when it does not."""
+    text = (getattr(error, "headers", None) or {}).get("Retry-After", "")
+    return min(int(text), RETRY_AFTER_S_MAX) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def may_pass(error):
+    """Is it an error that goes away by itself? The node is away, or says so."""
+    if isinstance(error, (CannotConnect, ConnectionLost, Timeout)) or error.status == 429:
+        return True
+    return error.status == 503 and (retry_after(error) is not None or error.type == "timeout")
 
 
 class Answer:
@@ -183,6 +199,7 @@ class Client:
         self._conn = None
         self._more_s = 0  # how much longer than `timeout` an answer may take
         self.cursor = None  # of listen(): behind everything that was delivered
+        self.reached = False  # there was an answer, whatever it said
         self._may_log_in = token is None and username is not None
 
     def __enter__(self):
@@ -308,6 +325,34 @@ class Client:
             except ValueError as e:
                 raise BadAnswer(f"a line of the answer is broken JSON: {e}") from None
 
+    def delete(self, bucket, stream, to=None):
+        """Remove the events up to the id `to`; without it all of them, and the name leaves
+        the lists. May be repeated. Returns the range of ids that is kept."""
+        return self._range(self.call("DELETE", with_query(stream_path(bucket, stream), to=to)))
+
+    def patiently(self, step, seconds, on_retry=None):
+        """step() until it succeeds, fails for good, or `seconds` are over: it is called again
+        while the node is away or asks to come back later (see may_pass()). Only for what
+        may be sent twice: reads, and appends with an idempotency_key, which a node
+        remembers for two minutes. on_retry(error, delay). A node that never answered
+        this client is not waited for: CannotConnect at once."""
+        end, backoff = time.monotonic() + seconds, BACKOFF_S[0]
+        doubt = False  # one of the tries may have done it
+        while True:
+            try:
+                return step()
+            except Error as e:
+                doubt = e.unknown_outcome = doubt or e.unknown_outcome
+                delay = max(retry_after(e) or 0, backoff) * random.uniform(1.0, 1.25)
+                hopeless = not may_pass(e) or (isinstance(e, CannotConnect) and not self.reached)
+                if hopeless or time.monotonic() + delay > end:
+                    raise
+                if on_retry is not None:
+                    on_retry(e, delay)
+                self._trace(f"! {e}; again in {delay:.1f} s")
+                time.sleep(delay)
+                backoff = min(2 * backoff, BACKOFF_S[1])
+
     # --- listening ---
 
     def listen_lines(self, streams, cursor=None, idle=None, on_gap=None, catchup=None):
@@ -375,7 +420,10 @@ class Client:
 
     def head(self, bucket, stream):
         """The range of ids that the stream keeps; never written: 1 and 0."""
-        answer = self.call("HEAD", stream_path(bucket, stream))
+        return self._range(self.call("HEAD", stream_path(bucket, stream)))
+
+    @staticmethod
+    def _range(answer):
         try:
             return Range(int(answer.headers["Iorio-Low"]), int(answer.headers["Iorio-High"]))
         except (KeyError, TypeError, ValueError):
@@ -471,6 +519,7 @@ class Client:
             self._connect()
             self._conn.sock.settimeout(self.timeout + self._more_s)
             raw = self._guard(lambda: self._exchange(method, path, body, headers))
+        self.reached = True
         self._trace(f"< {raw.status} {raw.reason}")
         return raw
 

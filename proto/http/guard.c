@@ -228,12 +228,19 @@ static enum guard_verdict end_of_head(const struct guard_head *h,
     return GUARD_OK;
 }
 
+/* What cannot become a request is not waited for: TLS on this port, for one. */
+static bool may_begin(uint8_t b)
+{
+    return token_chars[b] || b == '\r' || b == '\n';
+}
+
 enum guard_verdict guard_head(struct guard_head *h, const uint8_t *data, size_t size_bytes,
                               size_t head_bytes_max, const struct guard_fault **ret_fault)
 {
     struct ior_slice line;
     while (h->searched < size_bytes) {
         const struct guard_fault *fault = NULL;
+        if (!h->request_line && !may_begin(data[h->line])) return bad(ret_fault, &bad_line);
         enum line_result found = next_line(h, data, size_bytes, &line);
         /* What lies behind the limit is not looked at, in whatever pieces it came. */
         if (found != LINE_NONE && h->line > head_bytes_max) return bad(ret_fault, &head_too_large);
@@ -254,10 +261,6 @@ enum guard_verdict guard_head(struct guard_head *h, const uint8_t *data, size_t 
         if (fault != NULL) return bad(ret_fault, fault);
     }
     if (size_bytes > head_bytes_max) return bad(ret_fault, &head_too_large);
-    /* What cannot become a request is not waited for: TLS on this port, for one. */
-    if (!h->request_line && h->line < size_bytes && !token_chars[data[h->line]] &&
-        data[h->line] != '\r')
-        return bad(ret_fault, &bad_line);
     return GUARD_MORE;
 }
 

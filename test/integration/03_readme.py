@@ -4,7 +4,7 @@
 The blocks `.. code-block:: sh` are run in a fresh copy of the tree, the blocks `.. code-block:: text` are
 what the commands before them must print (numbers of 13 digits, times and speeds may differ).
 What is replaced, because a test may not: the clone (a copy of this tree), the port 8080 (a free one), and
-the terminal (ioriocli.py gets --human and the port). `make console` is run as it is where everything that it
+the terminal (ioriocli.py gets --human and the port, apitest.py the port). `make console` is run as it is where everything that it
 needs is installed; else, and under sanitizers, the program is put where `make console` would have put it.
 """
 
@@ -204,7 +204,8 @@ class Readme(unittest.TestCase):
                 continue
             shell = shell or Shell(tree)
             said = shell.run([line.replace(":8080/", f":{port}/").replace(
-                "tools/ioriocli.py ", f"tools/ioriocli.py --human -H 127.0.0.1 -P {port} ") for line in lines])
+                "tools/ioriocli.py ", f"tools/ioriocli.py --human -H 127.0.0.1 -P {port} ").replace(
+                "tools/apitest.py ", f"tools/apitest.py -P {port} ") for line in lines])
             kills += any(line.startswith("kill -9") for line in lines)
         self.assertEqual((starts, kills), (2, 1))
         self.assertGreaterEqual(outputs, 6)

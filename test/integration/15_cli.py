@@ -16,65 +16,12 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import jwt  # noqa: E402
 from lib.case import JSON, NodeCase  # noqa: E402
+from lib.cli import (CONNECTION, GAP, INTERRUPTED, NOT_FOUND, OK, PIPE, REFUSED, SAMPLE, USAGE, CliCase,  # noqa: E402
+                     command, run)
 from lib.node import ROOT, Node, clean_env, free_port, iorio, wait_until  # noqa: E402
 from lib.wire import SLOW  # noqa: E402
 
-CLI = os.path.join(ROOT, "tools", "ioriocli.py")
-SAMPLE = os.path.join(ROOT, "tools", "sample.json")
 SAMPLE_PATCH = os.path.join(ROOT, "tools", "sample_patch.json")
-OK, REFUSED, USAGE, CONNECTION, NOT_FOUND, INTERRUPTED, PIPE = 0, 1, 2, 3, 4, 130, 141
-GAP = 5
-
-
-class Run:
-    """How a run of the command line ended."""
-
-    def __init__(self, done):
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr.decode()
-
-    def json(self):
-        return json.loads(self.out)
-
-    def __repr__(self):
-        return f"<{self.code} {self.out[:500]!r} {self.err[:1000]!r}>"
-
-
-def command(*args):
-    return [sys.executable, "-B", CLI, *args]
-
-
-def run(*args, data=None, **options):
-    return Run(subprocess.run(command(*args), input=data, capture_output=True, env=clean_env(),
-                              stdin=subprocess.DEVNULL if data is None else None,
-                              timeout=30 * SLOW, check=False, **options))
-
-
-class CliCase(NodeCase):
-    def cli(self, *args, data=None, **options):
-        return run("-P", str(self.node.port), *args, data=data, **options)
-
-    def good(self, *args, data=None, **options):
-        ended = self.cli(*args, data=data, **options)
-        self.assertEqual((ended.code, ended.err), (OK, ""), ended)
-        return ended
-
-    def refused(self, code, *args, data=None):
-        """Ends with this code, with one line on stderr and nothing on stdout."""
-        ended = self.cli(*args, data=data)
-        self.assertEqual((ended.code, ended.out), (code, b""), ended)
-        self.assertRegex(ended.err, r"\Aioriocli: [^\n]+\n\Z")
-        return ended.err
-
-    def stored(self):
-        """The data of every event of this test's stream."""
-        with self.node.client(token=self.node.token()) as client:
-            return [e["data"] for e in client.iter(self.bucket, self.name, from_=1, limit=1 << 40)]
-
-    def file(self, data, name="input"):
-        path = os.path.join(self.node.folder, name)
-        with open(path, "wb") as f:
-            f.write(data)
-        return path
 
 
 class Post(CliCase):
@@ -130,6 +77,9 @@ class Post(CliCase):
                      ("get", "b", "s", "--from", "x"), ("post", "b", "s", "@/nowhere/at/all"),
                      ("post", "b", "s", "@/tmp"), ("post", "b", "s", "1", "--lines"), ("post", "b", "s", "1", "--skip", "3"),
                      ("post", "b", "s", "@" + SAMPLE, "--lines", "-c", JSON), ("get", "b", "s", "--raw", "--limit", "2"),
+                     ("post", "b", "s", "1", "--retry", "3"), ("post", "b", "s", "1", "--idempotency-key", "\u00fc"),
+                     ("post", "b", "s", "@" + SAMPLE, "--lines", "--idempotency-key", "k" * 101),
+                     ("delete", "b", "s", "--to", "-1"), ("delete", "b", "s", "--to", "x"), ("delete", "b"),
                      ("post", "b", "s", "1", "-c", "a\nb"), ("--timeout", "0", "list-buckets")):
             with self.subTest(args=args):
                 ended = self.cli(*args)
@@ -255,6 +205,31 @@ class Listen(CliCase):
         self.assertEqual(self.good("listen", f"{self.bucket}/{self.name}", "--wait", "1").out, b"")
         self.assertGreaterEqual(time.monotonic() - start, 1)
 
+    def test_wait_0(self):
+        """--wait 0 prints what is there, however much it is, and ends at once; new events only: nothing."""
+        self.call("POST", self.at, b"1\n" * 2500, "application/x-ndjson")
+        at = f"{self.bucket}/{self.name}"
+        start = time.monotonic()
+        lines = self.good("listen", at, "--from", "1", "--wait", "0").out.splitlines()
+        self.assertEqual([json.loads(line)["meta"]["id"] for line in lines], list(range(1, 2501)))
+        self.assertEqual(self.good("listen", at, "--wait", "0").out, b"")
+        self.assertLess(time.monotonic() - start, 10 * SLOW)
+        ended = run("-P", str(free_port()), "listen", "b/s", "--wait", "0")
+        self.assertEqual((ended.code, ended.out), (CONNECTION, b""))
+
+    def test_first_iorio(self):
+        """BUCKET:STREAM:ID, as the seed's README has it; each stream from an id of its own."""
+        self.append(b"1", b"2", b"3")
+        self.append(b'"x"', b'"y"', at=self.at + "-b")
+        ended = self.good("listen", f"{self.bucket}:{self.name}:3", f"{self.bucket}:{self.name}-b:2", "--wait", "0")
+        self.assertEqual(sorted(json.loads(line)["data"] for line in ended.out.splitlines() if b"y" not in line), [3])
+        self.assertEqual(ended.out.count(b"\n"), 2)
+        ended = self.good("listen", f"{self.bucket}:{self.name}", "--from=-1", "--wait", "0")
+        self.assertEqual(ended.json()["data"], 3)
+        # With a slash colons are part of the names.
+        self.append(b"1", at=f"/streams/{self.bucket}/a%3A2")
+        self.assertEqual(self.good("listen", f"{self.bucket}/a:2", "--from", "1", "--wait", "0").json()["meta"]["stream"], "a:2")
+
     def test_live(self):
         """Events of several streams as they come, also over a restart of the node: none twice, none lost."""
         ports = {"http.port": str(free_port())}
@@ -300,9 +275,9 @@ class Listen(CliCase):
         self.assertIn("no-perm", self.refused(REFUSED, "-t", "a.b.c", "listen", "b/s"))
 
     def test_usage(self):
-        """What is no BUCKET/STREAM, and more than 64, are exit code 2."""
+        """What is no BUCKET/STREAM or BUCKET:STREAM:ID, and more than 64, are exit code 2."""
         for args in (("b",), ("/s",), ("b/",), tuple(f"b/{n}" for n in range(65)), (), ("b/s", "--count", "0"),
-                     ("b/s", "--wait", "0")):
+                     ("b/s", "--wait", "-1"), ("b:",), (":s",), ("b:s:x",), ("b:s:",), ("b/s", "--wait", "nan")):
             ended = self.cli("listen", *args)
             self.assertEqual((ended.code, ended.out), (USAGE, b""), ended)
 
@@ -500,7 +475,7 @@ class Lines(CliCase):
     def test_node_dies(self):
         """When the node dies in the middle it is 3, and the lines named as stored are stored."""
         process = subprocess.Popen(command("-P", str(self.node.port), "post", self.bucket, self.name, "-", "--lines",
-                                           "--batch-lines", "50", "--json"), stdin=subprocess.PIPE,
+                                           "--batch-lines", "50", "--json", "--retry", "0"), stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_env())
 
         def feed():

@@ -1,6 +1,6 @@
 /* tools/bench/load.c - the load client of the benchmarks. One thread, one
- * epoll, nothing but libc: it is the same program for every server under test,
- * and it counts their answers in the same way.
+ * epoll, nothing but libc (and OpenSSL, when --cafile asks for TLS): it is the same
+ * program for every server under test, and it counts their answers in the same way.
  *
  * Happy path: every connection is opened, then each sends one prebuilt request
  * with one send(), waits for the whole answer, checks it and sends the next one
@@ -25,6 +25,8 @@
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -70,6 +72,7 @@ struct conn {
     size_t answer_bytes;           /* got so far */
     uint64_t sent_ns;
     char *answer;
+    SSL *ssl; /* NULL: plain TCP */
 };
 
 struct options {
@@ -82,6 +85,7 @@ struct options {
     double warmup_seconds;
     const char *path;   /* "%d" in it: the number of the stream */
     const char *key;    /* the same, of a redis stream */
+    const char *cafile; /* TLS, with a server that this authority has signed, or NULL */
     const char *expect; /* what the body of every answer must be, or NULL */
     size_t expect_bytes;
     char *body;
@@ -313,10 +317,33 @@ static void lose(struct conn *c, const char *why)
     c->busy = false;
 }
 
+/* send() and recv(), whatever is between: -1 and EAGAIN when it has to wait. */
+static ssize_t tls_result(const struct conn *c, int n)
+{
+    if (n > 0) return n;
+    int why = SSL_get_error(c->ssl, n);
+    if (why == SSL_ERROR_ZERO_RETURN) return 0;
+    errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+    ERR_clear_error();
+    return -1;
+}
+
+static ssize_t send_bytes(struct conn *c, const char *data, size_t size_bytes)
+{
+    if (c->ssl == NULL) return send(c->fd, data, size_bytes, MSG_NOSIGNAL);
+    return tls_result(c, SSL_write(c->ssl, data, (int)size_bytes));
+}
+
+static ssize_t recv_bytes(struct conn *c, char *data, size_t room)
+{
+    if (c->ssl == NULL) return recv(c->fd, data, room, 0);
+    return tls_result(c, SSL_read(c->ssl, data, (int)room));
+}
+
 static void push_request(struct conn *c)
 {
     size_t left_bytes = c->request->size_bytes - c->sent_bytes;
-    ssize_t n = send(c->fd, c->request->data + c->sent_bytes, left_bytes, MSG_NOSIGNAL);
+    ssize_t n = send_bytes(c, c->request->data + c->sent_bytes, left_bytes);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         lose(c, strerror(errno));
         return;
@@ -367,7 +394,7 @@ static void take_answer(struct conn *c, enum verdict verdict)
 
 static void read_answer(struct conn *c)
 {
-    ssize_t n = recv(c->fd, c->answer + c->answer_bytes, ANSWER_BYTES_MAX - c->answer_bytes, 0);
+    ssize_t n = recv_bytes(c, c->answer + c->answer_bytes, ANSWER_BYTES_MAX - c->answer_bytes);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) {
         lose(c, n == 0 ? "closed by the server" : strerror(errno));
@@ -389,7 +416,32 @@ static void read_answer(struct conn *c)
     take_answer(c, verdict);
 }
 
-static void open_conn(struct conn *c, const struct sockaddr_in *address)
+static SSL_CTX *tls_context(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    if (ctx == NULL || SSL_CTX_load_verify_file(ctx, opt.cafile) != 1) {
+        die(2, "--cafile %s: no certificates in it", opt.cafile);
+    }
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    return ctx;
+}
+
+/* The handshake is done before the clock starts, with a socket that blocks. */
+static void open_tls(struct conn *c, SSL_CTX *ctx)
+{
+    c->ssl = SSL_new(ctx);
+    if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1 ||
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(c->ssl), opt.host) != 1) {
+        die(1, "out of memory");
+    }
+    if (SSL_connect(c->ssl) != 1) {
+        die(1, "TLS with %s:%u: %s", opt.host, (unsigned)opt.port,
+            ERR_reason_error_string(ERR_peek_error()));
+    }
+}
+
+static void open_conn(struct conn *c, const struct sockaddr_in *address, SSL_CTX *tls)
 {
     int on = 1;
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -397,6 +449,7 @@ static void open_conn(struct conn *c, const struct sockaddr_in *address)
     if (connect(c->fd, (const struct sockaddr *)address, sizeof *address) != 0) {
         die(1, "connect to %s:%u: %s", opt.host, (unsigned)opt.port, strerror(errno));
     }
+    if (tls != NULL) open_tls(c, tls);
     if (setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
         fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0) {
         die(1, "socket options: %s", strerror(errno));
@@ -412,7 +465,8 @@ static void open_conns(void)
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0) die(1, "epoll: %s", strerror(errno));
     conns = alloc((size_t)opt.connections * sizeof *conns);
-    for (int i = 0; i < opt.connections; i++) open_conn(&conns[i], &address);
+    SSL_CTX *tls = opt.cafile == NULL ? NULL : tls_context();
+    for (int i = 0; i < opt.connections; i++) open_conn(&conns[i], &address, tls);
 }
 
 /* --- the run --- */
@@ -432,6 +486,8 @@ static void drive(void)
             struct conn *c = events[i].data.ptr;
             if (c->wants_out && (events[i].events & EPOLLOUT) != 0) push_request(c);
             if (c->fd >= 0 && (events[i].events & ~(uint32_t)EPOLLOUT) != 0) read_answer(c);
+            /* What OpenSSL has read already, epoll does not know of. */
+            while (c->fd >= 0 && c->ssl != NULL && SSL_pending(c->ssl) > 0) read_answer(c);
         }
         if (n <= 0 && now_ns() - last_answer_ns > STALL_NS) break;
     }
@@ -527,6 +583,8 @@ static void set_option(const char *name, const char *value)
     } else if (strcmp(name, "body-pattern") == 0) {
         opt.body_pattern = value;
         opt.body = alloc(NUMBERED_BODY_BYTES_MAX);
+    } else if (strcmp(name, "cafile") == 0) {
+        opt.cafile = value;
     } else if (strcmp(name, "expect") == 0) {
         opt.expect = value;
         opt.expect_bytes = strlen(value);
@@ -544,8 +602,8 @@ static void set_option(const char *name, const char *value)
 static void read_options(int argc, char **argv)
 {
     static const char *const names[] = {
-        "mode", "host", "port",   "connections", "streams",   "seconds",      "warmup",
-        "path", "key",  "header", "body-bytes",  "body-file", "body-pattern", "expect"};
+        "mode", "host", "port",   "connections", "streams",   "seconds", "warmup",
+        "path", "key",  "header", "body-bytes",  "body-file", "body-pattern", "expect", "cafile"};
     enum { NAMES = sizeof names / sizeof names[0] };
     struct option longs[NAMES + 1];
     memset(longs, 0, sizeof longs);
@@ -559,7 +617,7 @@ static void read_options(int argc, char **argv)
         die(2, "usage: load --mode post|get|xadd --port N [--host ADDRESS] [--connections N]\n"
                "  [--streams N] [--path /streams/b/s%%d] [--key s%%d] [--header 'k: v']...\n"
                "  [--body-bytes N | --body-file FILE | --body-pattern TEXT%%d] [--expect BODY]\n"
-               "  [--seconds S] [--warmup S]");
+               "  [--seconds S] [--warmup S] [--cafile FILE]");
     }
     if (opt.body == NULL) make_body();
 }

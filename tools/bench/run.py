@@ -51,6 +51,8 @@ ROWS = [
     post_row(16, 1.1, 1.6),
     post_row(64, 1.2, 1.6),
     post_row(256, 0.7, 1.0),
+    {"name": "tls-64", "kind": "tls", "connections": 64, "body_bytes": 100, "unit": "/s", "better": "more",
+     "title": "durable POST of 100 B over TLS, 64 conn", "target": 0.5, "goal": 0.7},
     {"name": "get-64", "kind": "get", "connections": 64, "body_bytes": 100, "unit": "/s", "better": "more",
      "title": "GET of one event, 64 conn", "target": 0.9, "goal": None},
     {"name": "ingest-64", "kind": "ingest", "connections": 64, "body_bytes": 4096, "unit": "MB/s",
@@ -148,7 +150,7 @@ class Append:
     def measure(self):
         self.renew()
         before = self.server.kept(STREAMS, self.body)
-        result = self.bench.measure("--port", self.server.port, "--connections", self.connections,
+        result = self.bench.measure("--port", self.port(), "--connections", self.connections,
                                     "--streams", STREAMS, "--body-file", self.bench.body_file(self.body),
                                     *self.options())
         grown = self.server.kept(STREAMS, self.body) - before
@@ -159,6 +161,9 @@ class Append:
         self.taken_bytes += self.round_bytes
         return result
 
+    def port(self):
+        return self.server.port
+
     def close(self):
         if self.server is not None:
             self.server.close()
@@ -168,8 +173,11 @@ class Append:
 class NodeAppend(Append):
     name = "iorio"
 
+    def settings(self):
+        return BENCH_SETTINGS
+
     def start(self):
-        node = self.bench.node(BENCH_SETTINGS)
+        node = self.bench.node(self.settings())
         node.check_event("check", self.body)
         # A client that counts refusals as answers would measure those: without the token nothing may count.
         code, result, _ = self.bench.run_load("--mode", "post", "--port", node.port, seconds=0.05, warmup=0)
@@ -179,6 +187,28 @@ class NodeAppend(Append):
 
     def options(self):
         return "--mode", "post", "--path", "/streams/b/s%d", "--header", "X-Session: " + self.server.token
+
+
+class TlsAppend(NodeAppend):
+    """Over TLS 1.3, with a certificate of P-256."""
+
+    name = "tls"
+
+    def __init__(self, bench, row, body):
+        super().__init__(bench, row, body)
+        self.certs = bench.folder("certs")
+        subprocess.run([os.path.join(ROOT, "ssl", "make-dev-certs.sh"), "-d", self.certs], check=True,
+                       stdout=subprocess.DEVNULL)
+
+    def settings(self):
+        return {**BENCH_SETTINGS, "https.enabled": "yes", "https.port": "0", "https.bind": "127.0.0.1",
+                "ssl.certfile": os.path.join(self.certs, "cert.pem"), "ssl.keyfile": os.path.join(self.certs, "key.pem")}
+
+    def options(self):
+        return super().options() + ("--cafile", os.path.join(self.certs, "ca.pem"))
+
+    def port(self):
+        return self.server.tls_port
 
 
 class RedisAppend(Append):
@@ -218,7 +248,10 @@ def play(bench, row, sides):
 
 def play_append(bench, row):
     body = make_body(row["body_bytes"])
-    sides = [NodeAppend(bench, row, body)]
+    if row["kind"] == "tls":
+        sides = [TlsAppend(bench, row, body), NodeAppend(bench, row, body)]
+    else:
+        sides = [NodeAppend(bench, row, body)]
     if row["kind"] == "post":
         sides.append(RedisAppend(bench, row, body))
     try:
@@ -270,7 +303,7 @@ def logins_play(bench, row):
     return logins.play(bench, row, make_body, play)
 
 
-PLAYS = {"post": play_append, "ingest": play_append, "get": play_get, "idle": play_idle, "logins": logins_play,
+PLAYS = {"post": play_append, "tls": play_append, "ingest": play_append, "get": play_get, "idle": play_idle, "logins": logins_play,
          **{kind: store_play for kind in store.PLAYS}}
 
 
@@ -278,7 +311,7 @@ def compile_load(work):
     """The load client for those who did not build it with the rest."""
     source, program = os.path.join(HERE, "load.c"), os.path.join(work, "load")
     if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
-        subprocess.run(["cc", "-std=gnu17", "-O2", "-o", program, source], check=True)
+        subprocess.run(["cc", "-std=gnu17", "-O2", "-o", program, source, "-lssl", "-lcrypto"], check=True)
     return program
 
 

@@ -117,6 +117,7 @@ class Node(Server):
         self.data = os.path.join(folder, "data")
         self.pid = 0
         self.token = None
+        self.tls_port = 0
         self.binary = binary
         self.conf = conf = os.path.join(folder, "iorio.conf")
         settings = {"http.port": "0", "http.bind": "127.0.0.1", "paths.data": self.data,
@@ -134,6 +135,7 @@ class Node(Server):
                 fields = dict(line.split(None, 1) for line in run.read().splitlines() if " " in line)
             self.pid = int(fields["pid"])
             self.port = int(fields["http"].strip().rpartition(":")[2])
+            self.tls_port = int(fields.get("https", ":0").strip().rpartition(":")[2])
             return self.ask("GET", "/ping")[0] == 200
         except (OSError, KeyError, ValueError, Wrong):
             return False
