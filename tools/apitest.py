@@ -31,7 +31,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import iorio  # noqa: E402  (the modules beside this file)
 from apitest_ledger import Contents, Event, Problems, make_streams, one_line  # noqa: E402
 from apitest_workers import Checker, Inserter, Lister, Listener, Patcher, Requester  # noqa: E402
-from ioriocli_base import LIMIT_ALL, Usage, login_password, put, say, seconds, seconds_above_0, whole  # noqa: E402
+from ioriocli_base import (LIMIT_ALL, Usage, add_where, client_of, login_password, put, say, seconds,  # noqa: E402
+                           seconds_above_0, whole)
 
 EXIT_RIGHT, EXIT_WRONG, EXIT_USAGE, EXIT_CONNECTION, EXIT_INTERRUPTED, EXIT_PIPE = 0, 1, 2, 3, 130, 141
 # Limits, so that memory is bounded: 8 bytes an event, some 500 a stream, 2 MB a thread.
@@ -72,8 +73,7 @@ class Run:
 
     def client(self):
         """One of the user of this run; it logs in again when its token has ended."""
-        client = iorio.Client(self.args.host.strip("[]"), self.args.port, self.args.username, self.args.password,
-                              timeout=self.args.timeout)
+        client = client_of(self.args)
         client.token = self.token
         client.reached = self.token is not None  # the node was there: it is waited for
         return client
@@ -308,12 +308,12 @@ def parse(argv):
 
     def add(*names, text, **options):
         default = options.get("default")
-        parser.add_argument(*names, help=text + (f" ({default:g})" if isinstance(default, (int, float)) else ""), **options)
+        number = isinstance(default, (int, float)) and not isinstance(default, bool)
+        parser.add_argument(*names, help=text + (f" ({default:g})" if number else ""), **options)
     add("-u", "--username", default="admin", text="username used for authentication (admin)")
     add("-p", "--password", default="secret",
         text="password used for authentication (secret); -: ask for it, or take a line of standard input")
-    add("-H", "--host", default="127.0.0.1", text="host where ioriodb is running (127.0.0.1)")
-    add("-P", "--port", type=whole(1, 65535), default=8080, text="port where ioriodb is running")
+    add_where(parser.add_argument)
     add("-B", "--buckets", type=whole(1, STREAMS_MAX), default=5, metavar="N", text="number of buckets to use")
     add("-S", "--streams", type=whole(1, STREAMS_MAX), default=5, metavar="N", text="number of streams to use per bucket")
     add("-s", "--seed", type=whole(0, LIMIT_ALL), metavar="N",
@@ -360,7 +360,7 @@ def main(argv=None):
         return EXIT_INTERRUPTED
     if not args.json:
         put(f"apitest: seed {run.seed}, {args.buckets} buckets with {args.streams} streams each, {args.iterations} "
-            f"iterations, at {args.host}:{args.port}")
+            f"iterations, at {run.main.host}:{run.main.port}")
         sys.stdout.flush()
     try:
         run.go()

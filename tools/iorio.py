@@ -22,6 +22,7 @@ import json
 import random
 import select
 import socket
+import ssl
 import time
 import urllib.parse
 
@@ -122,7 +123,7 @@ class Answer:
             raise BadAnswer(f"the answer (status {self.status}) is {kind or 'of no type'}, not JSON")
         try:
             return json.loads(self.body)
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise BadAnswer(f"the answer (status {self.status}) is broken JSON: {e}") from None
 
 
@@ -184,17 +185,29 @@ def with_query(path, **params):
     return f"{path}?{query}" if pairs else path
 
 
+def tls_context(cacert=None, check=True):
+    """For Client(tls=): whom to trust, a file of certificates, or those of the system. check=False:
+    anybody, which keeps out listeners on the line but nobody who stands in between."""
+    context = ssl.create_default_context(cafile=cacert)
+    if not check:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class Client:
     """See the top of the file. username None: no login, the caller is `anonymous`."""
 
     def __init__(self, host="127.0.0.1", port=8080, username=None, password=None,
-                 token=None, timeout=30.0, trace=None):
+                 token=None, timeout=30.0, trace=None, tls=None):
+        """tls: an ssl.SSLContext for HTTPS, see tls_context(); None: HTTP."""
         self.host = host
         self.port = port
         self.username = username
         self.password = password
         self.token = token
         self.timeout = timeout
+        self.tls = tls
         self._trace = trace or (lambda line: None)
         self._conn = None
         self._more_s = 0  # how much longer than `timeout` an answer may take
@@ -322,7 +335,7 @@ class Client:
         for line in self.iter_lines(bucket, stream, from_, limit, to):
             try:
                 yield json.loads(line)
-            except ValueError as e:
+            except (ValueError, RecursionError) as e:
                 raise BadAnswer(f"a line of the answer is broken JSON: {e}") from None
 
     def delete(self, bucket, stream, to=None):
@@ -558,11 +571,18 @@ class Client:
 
     def _connect(self):
         try:
-            conn = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+            if self.tls is None:
+                conn = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+            else:
+                conn = http.client.HTTPSConnection(self.host, self.port, timeout=self.timeout, context=self.tls)
             conn.connect()
         except TimeoutError:
             raise CannotConnect(f"cannot connect to {self._where()}: no answer in "
                                 f"{self.timeout:g} s") from None
+        except ssl.SSLCertVerificationError as e:
+            raise CannotConnect(f"the certificate of {self._where()} is not trusted: {e.verify_message}") from None
+        except ssl.SSLError as e:
+            raise CannotConnect(f"{self._where()} does not speak TLS with us: {e.reason or e}") from None
         except (OSError, UnicodeError, http.client.HTTPException) as e:
             why = getattr(e, "strerror", None) or str(e)
             raise CannotConnect(f"cannot connect to {self._where()}: {why}") from None

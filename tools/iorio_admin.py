@@ -17,6 +17,13 @@ def _place(path, bucket, stream):
     return "/".join([path] + [quote(name) for name in (bucket, stream) if name is not None])
 
 
+def _texts(value):
+    """It is a list of texts."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadAnswer("the answer is not what was asked for: a list of texts was due")
+    return value
+
+
 class Admin:
     """The calls of an administrator on a Client."""
 
@@ -27,7 +34,8 @@ class Admin:
 
     def list_users(self, after=None, limit=None, info=False):
         """([{"username":..}, ...], is there more). info: the groups of each as well."""
-        return self._list("/users", after, limit, info)
+        users, more = self._list("/users", after, limit, info)
+        return self._rows(users, "username"), more
 
     def create_user(self, username, password):
         return self._change("POST", "/users", {"username": username, "password": password})
@@ -44,7 +52,8 @@ class Admin:
 
     def list_groups(self, after=None, limit=None):
         """([{"name":.., "members": how many, "groups": [of which it is a member]}, ...], more)."""
-        return self._list("/groups", after, limit)
+        groups, more = self._list("/groups", after, limit)
+        return self._rows(groups, "name"), more
 
     def create_group(self, name):
         return self._change("POST", "/groups", {"name": name})
@@ -54,7 +63,8 @@ class Admin:
 
     def list_members(self, group, after=None, limit=None):
         """(["user/ann", "group/staff", ...], more)."""
-        return self._list(f"/groups/{quote(group)}/members", after, limit)
+        members, more = self._list(f"/groups/{quote(group)}/members", after, limit)
+        return _texts(members), more
 
     def add_member(self, group, member):
         return self._change("PUT", f"/groups/{quote(group)}/members/{quote(member)}")
@@ -75,12 +85,19 @@ class Admin:
 
     def list_grants(self, bucket=None, stream=None):
         """{"users": [{"name":.., "grants": [..]}, ...], "groups": [...]} of exactly this place."""
-        return self._object("GET", _place("/access", bucket, stream), "users", list)
+        grants = self._object("GET", _place("/access", bucket, stream))
+        for kind in ("users", "groups"):
+            for row in self._rows(grants.get(kind), "name"):
+                _texts(row.get("grants"))
+        return grants
 
     def explain(self, user, permission, bucket=None, stream=None):
         """{"allowed": false}, or true with the grant that decides."""
         path = with_query("/access/explain", user=user, permission=permission, bucket=bucket, stream=stream)
-        return self._object("GET", path, "allowed", bool)
+        answer = self._object("GET", path, "allowed", bool)
+        _texts([answer[name] for name in ("role", "bucket", "stream") if name in answer])
+        _texts(answer.get("groups", []))
+        return answer
 
     # --- retention (permission grant there) ---
 
@@ -123,6 +140,15 @@ class Admin:
         if not isinstance(found, list):
             raise BadAnswer("the answer is no list")
         return found, answer.headers.get("Iorio-More") == "yes"
+
+    @staticmethod
+    def _rows(rows, name):
+        """It is a list of objects, each with that name, and with groups that are texts."""
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get(name), str) for row in rows):
+            raise BadAnswer(f'the answer is not what was asked for: a list of objects with "{name}" was due')
+        for row in rows:
+            _texts(row.get("groups", []))
+        return rows
 
     @staticmethod
     def _checked(answer, name, kind):

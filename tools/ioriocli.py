@@ -28,8 +28,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import iorio  # noqa: E402  (the modules beside this file)
 import ioriocli_admin  # noqa: E402
 from ioriocli_base import (EXIT_GAP, EXIT_INTERRUPTED, EXIT_OK, EXIT_PIPE, EXIT_USAGE, LIMIT_ALL, Usage,  # noqa: E402
-                           add_verb, again, complain, dump, exit_code, header_text, limit_or_all, login_password, put,
-                           read_data, say, seconds, seconds_above_0, when, whole)
+                           add_verb, add_where, again, client_of, complain, dump, exit_code, header_text, limit_or_all,
+                           login_password, put, read_data, say, seconds, seconds_above_0, when, whole)
 from ioriocli_lines import BATCH_BYTES, BATCH_LINES_MAX, post_lines  # noqa: E402
 
 # The node takes no more in one request.
@@ -247,8 +247,7 @@ def add_common(parser, top):
              "other users of this machine can see it")
     add(parser, "-t", "--token", type=header_text,
         help="token from an already authenticated user (instead of -u and -p)")
-    add(parser, "-H", "--host", default="127.0.0.1", help="host where ioriodb is running (127.0.0.1)")
-    add(parser, "-P", "--port", type=whole(1, 65535), default=8080, help="port where ioriodb is running (8080)")
+    add_where(lambda *names, **options: add(parser, *names, **options))
     add(parser, "--timeout", type=seconds_above_0, default=30.0, metavar="SECONDS", help="longest wait for an answer (30)")
     form = parser.add_mutually_exclusive_group()
     add(form, "--json", action="store_true", default=False, help="print JSON (the default when the output is no terminal)")
@@ -379,10 +378,8 @@ def make_parser():
 
 
 def run(args):
-    client = iorio.Client(args.host.strip("[]"), args.port, args.username, login_password(args),
-                          token=args.token, timeout=args.timeout,
-                          trace=say if args.verbose else None)
-    with client:
+    args.password = login_password(args)
+    with client_of(args, trace=say if args.verbose else None) as client:
         code = args.handler(client, args)
         sys.stdout.flush()
         return code

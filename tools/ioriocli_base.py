@@ -192,6 +192,31 @@ def text_for_json(text, what):
     return text
 
 
+# --- where the node is ---
+
+def add_where(add):
+    """-H, -P and the options of HTTPS. add: as parser.add_argument."""
+    add("-H", "--host", default="127.0.0.1", help="host where ioriodb is running (127.0.0.1)")
+    add("-P", "--port", type=whole(1, 65535),
+        help="port where ioriodb is running (8080, with --https 8443)")
+    add("--https", action="store_true", default=False, help="talk HTTPS: passwords and tokens are not readable on the way")
+    add("--cacert", metavar="FILE", help="--https: trust the certificates in this file instead of the system's")
+    add("--insecure", action="store_true", default=False, help="--https: trust any certificate")
+
+
+def client_of(args, **options):
+    """A Client for the options of add_where(), -u, -p, -t and --timeout."""
+    if not args.https and (args.cacert is not None or args.insecure):
+        raise Usage("--cacert and --insecure go with --https")
+    try:
+        tls = iorio.tls_context(args.cacert, not args.insecure) if args.https else None
+    except OSError as e:  # ssl.SSLError is one
+        raise Usage(f"cannot use {args.cacert} as certificates: {e.strerror or e}") from None
+    port = args.port if args.port is not None else 8443 if args.https else 8080
+    return iorio.Client(args.host.strip("[]"), port, args.username, args.password, token=args.token,
+                        timeout=args.timeout, tls=tls, **options)
+
+
 # --- arguments ---
 
 def whole(minimum, maximum):

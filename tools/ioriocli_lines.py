@@ -12,6 +12,7 @@ words say up to which line everything is stored, and how to go on.
 
 import collections
 import errno
+import itertools
 import json
 import random
 import sys
@@ -73,33 +74,34 @@ class Loader:
         self.progress = args.progress or self.terminal
         self.start = self.shown = time.monotonic()
 
-    def next_line(self, source):
-        """(number, line) of the next line behind --skip; None at the end."""
-        if self.waiting:
-            return self.waiting.popleft()
-        while not self.ended:
+    def numbered(self, source):
+        """(number, line) of every line behind --skip."""
+        while True:
             line = source.readline(LINE_BYTES_MAX)
-            self.ended = not line
-            self.read += not self.ended
+            if not line:
+                break
+            self.read += 1
             if len(line) == LINE_BYTES_MAX:
                 raise OSError(errno.EFBIG, f"line {self.read} is longer than any node takes")
-            if not self.ended and self.read > self.begun_at:
-                return self.read, line
+            if self.read > self.begun_at:
+                yield self.read, line
+        self.ended = True
         if self.read < self.begun_at:
             raise Usage(f"--skip {self.begun_at}, but the input has only {self.read} lines")
-        return None
 
-    def next_batch(self, source):
+    def put_back(self):
+        while self.waiting:
+            yield self.waiting.popleft()
+
+    def next_batch(self, lines):
         """As many lines as the limits allow, from the first one that is not stored."""
         batch = Batch(self.stored)
-        while True:
-            item = self.next_line(source)
-            if item is None:
-                return batch
-            if batch.lines and (len(batch.lines) >= self.lines_max or batch.size + len(item[1]) > self.bytes_max):
-                self.waiting.appendleft(item)
-                return batch
-            batch.add(*item)
+        for number, line in itertools.chain(self.put_back(), lines):
+            if batch.lines and (len(batch.lines) >= self.lines_max or batch.size + len(line) > self.bytes_max):
+                self.waiting.appendleft((number, line))
+                break
+            batch.add(number, line)
+        return batch
 
     def send(self, batch):
         """One batch; one that is too large for this node is put back, to be cut smaller."""
@@ -137,8 +139,9 @@ class Loader:
         again(error, delay)
 
     def run(self, source):
+        lines = self.numbered(source)
         while not self.ended or self.waiting:
-            batch = self.next_batch(source)
+            batch = self.next_batch(lines)
             if batch.lines:
                 self.send(batch)
             else:

@@ -39,6 +39,7 @@ OTHER_TARGETS = [
     ("sim", "the simulator with 1,000 seeds", "test/sim/meson.build"),
     ("fuzz", "fuzzing beyond the corpus", "test/fuzz"),
     ("kill9", "100 rounds of kill -9", "test/integration/kill9.py"),
+    ("slowhttp", "slowhttptest in its four modes", "tools/slowhttp.py"),
     ("power", "the power test at every write (quick here)", "test/power/run.py"),
     ("bench", "speed", "tools/bench/run.py"),
 ]

@@ -108,9 +108,9 @@ bool call_peer(const struct http_call *call, struct ior_address *ret);
 const struct ior_address *call_client(struct http_call *call);
 /* Both the peer and the client are on this machine. */
 bool call_from_loopback(struct http_call *call);
-/* The address of the client, without a port; "unknown". */
-enum { CALL_PEER_BYTES = 64 };
-void call_peer_text(const struct http_call *call, char ret[CALL_PEER_BYTES]);
+/* limited.c: the address of the client, without a port; "unknown". */
+enum { CALL_PEER_BYTES = ADDRESS_TEXT_BYTES };
+void call_peer_text(struct http_call *call, char ret[CALL_PEER_BYTES]);
 
 /* ---- tickets ---- */
 /* 0: too many are out (HTTP_CALLS_MAX). with_deadline: after request.timeout the

@@ -207,8 +207,7 @@ static bool body_size_ok(struct http_call *call)
 static void check_and_handle(struct http_call *call, bool names_ok)
 {
     const struct route *r = call->route;
-    /* A head whose body is still to come is looked at before and again: it is one request. */
-    if (!call->head_only && !http_limit_address(call)) return;
+    if (!http_limit_address(call)) return;
     if (r->scope != SCOPE_OPEN && (!call_identify(call) || !allowed(call))) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
         return;
@@ -218,7 +217,7 @@ static void check_and_handle(struct http_call *call, bool names_ok)
         return;
     }
     if (r->scope == SCOPE_OPEN) call->policy = meta_policy(call->app->node->meta);
-    if (!call->head_only && r->scope != SCOPE_OPEN && !http_limit_caller(call, names_ok)) return;
+    if (r->scope != SCOPE_OPEN && !http_limit_caller(call, names_ok)) return;
     if (!answer_type_ok(call) || !body_type_ok(call)) return;
     if (!body_size_ok(call)) return;
     if (!names_ok) {

@@ -4,6 +4,9 @@
 #include "proto/http/guard.h"
 
 #include <strings.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "base/limits.h"
 
@@ -53,10 +56,13 @@ static const uint8_t host_chars[256] = {
 
 static bool all_in(const uint8_t table[256], struct ior_slice s)
 {
-    for (size_t i = 0; i < s.size_bytes; i++) {
-        if (!table[s.data[i]]) return false;
-    }
-    return true;
+    const uint8_t *p = s.data;
+    const uint8_t *end = p + s.size_bytes;
+    unsigned ok = 1;
+    for (; end - p >= 4; p += 4)
+        ok &= (unsigned)table[p[0]] & table[p[1]] & table[p[2]] & table[p[3]];
+    while (p < end) ok &= table[*p++];
+    return ok != 0;
 }
 
 static bool is(struct ior_slice s, const char *word, size_t n)
@@ -64,24 +70,43 @@ static bool is(struct ior_slice s, const char *word, size_t n)
     return s.size_bytes == n && strncasecmp((const char *)s.data, word, n) == 0;
 }
 
-/* No byte below a blank but tabs, and no DEL. Eight at a time: this is most of a head. */
-static bool printable(struct ior_slice s)
+/* "host", in any case: of all four-letter names the one that is always there. */
+static bool is_host(const uint8_t *name)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    const uint64_t tops = UINT64_C(0x8080808080808080);
-    size_t i = 0;
-    for (; i + 8 <= s.size_bytes; i += 8) {
-        uint64_t v;
-        memcpy(&v, s.data + i, sizeof v);
-        uint64_t low = (v - 0x20 * ones) & ~v & tops; /* false alarms only beside a true one */
-        uint64_t del = v ^ 0x7f * ones;
-        if (((low | ((del - ones) & ~del)) & tops) != 0) break;
+    uint32_t v;
+    uint32_t host;
+    memcpy(&v, name, sizeof v);
+    memcpy(&host, "host", sizeof host);
+    return (v | UINT32_C(0x20202020)) == host; /* a token has no bytes that this could make so */
+}
+
+#ifdef __SSE2__
+/* Sixteen bytes at a time: a bit for each that is a control character. */
+static inline unsigned controls(const uint8_t *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+    __m128i del = _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, del));
+}
+#endif
+
+/* The first byte from `i` on that is a control character other than a tab; n: none. It is most of
+ * the work of a head. */
+static size_t first_control(const uint8_t *p, size_t i, size_t n)
+{
+#ifdef __SSE2__
+    while (i + 16 <= n) {
+        unsigned found = controls(p + i);
+        size_t at = found == 0 ? 16 : (size_t)__builtin_ctz(found);
+        i += at;
+        if (at == 16) continue;
+        if (p[i] != '\t') return i;
+        i++;
     }
-    for (; i < s.size_bytes; i++) {
-        uint8_t b = s.data[i];
-        if ((b < 0x20 && b != '\t') || b == 0x7f) return false;
-    }
-    return true;
+#endif
+    while (i < n && ((p[i] >= 0x20 && p[i] != 0x7f) || p[i] == '\t')) i++;
+    return i;
 }
 
 static struct ior_slice trim_blanks(struct ior_slice s)
@@ -110,10 +135,9 @@ static bool authority_ok(struct ior_slice s)
 
 static bool target_ok(struct ior_slice method, struct ior_slice target)
 {
-    for (size_t i = 0; i < target.size_bytes; i++) {
-        if (target.data[i] <= ' ' || target.data[i] == 0x7f) return false;
-    }
-    if (target.size_bytes > 0 && target.data[0] == '/') return true;
+    if (target.size_bytes == 0 || memchr(target.data, '\t', target.size_bytes) != NULL)
+        return false; /* other controls and blanks ended it before */
+    if (target.data[0] == '/') return true;
     if (is(ior_slice(target.data, target.size_bytes < 7 ? target.size_bytes : 7), "http://", 7))
         return authority_ok(ior_slice(target.data + 7, target.size_bytes - 7));
     if (is(ior_slice(target.data, target.size_bytes < 8 ? target.size_bytes : 8), "https://", 8))
@@ -186,10 +210,9 @@ static const struct guard_fault *header(struct guard_head *h, struct ior_slice l
     if (++h->headers > HTTP_HEADERS_MAX) return &head_too_large;
     struct ior_slice name = ior_slice(line.data, n);
     struct ior_slice value = trim_blanks(ior_slice(line.data + n + 1, line.size_bytes - n - 1));
-    if (!printable(value)) return &bad_value;
     switch (n) {
     case 4:
-        return is(name, "host", 4) ? host(h, value) : NULL;
+        return is_host(name.data) ? host(h, value) : NULL;
     case 6:
         if (is(name, "expect", 6)) h->expects = true;
         return NULL;
@@ -204,21 +227,22 @@ static const struct guard_fault *header(struct guard_head *h, struct ior_slice l
 
 /* ---- the head ---- */
 
-enum line_result { LINE_NONE, LINE_EMPTY, LINE_TEXT, LINE_BARE };
+enum line_result { LINE_NONE, LINE_EMPTY, LINE_TEXT, LINE_BARE, LINE_CONTROL };
 
-/* The next line without its end; h->line moves behind it. */
+/* The next line without its end; h->line moves behind it, or behind what is wrong. */
 static enum line_result next_line(struct guard_head *h, const uint8_t *data, size_t size_bytes,
                                   struct ior_slice *ret)
 {
-    const uint8_t *feed = memchr(data + h->searched, '\n', size_bytes - h->searched);
-    h->searched = size_bytes;
-    if (feed == NULL) return LINE_NONE;
     size_t begin = h->line;
-    size_t at = (size_t)(feed - data);
-    h->line = h->searched = at + 1;
-    if (at == begin || feed[-1] != '\r') return LINE_BARE;
-    *ret = ior_slice(data + begin, at - 1 - begin);
-    return ret->size_bytes == 0 ? LINE_EMPTY : LINE_TEXT;
+    size_t at = first_control(data, h->searched, size_bytes);
+    h->searched = at;
+    if (at == size_bytes || (data[at] == '\r' && at + 1 == size_bytes)) return LINE_NONE;
+    h->line = at + 1;
+    if (data[at] == '\n') return LINE_BARE;
+    if (data[at] != '\r' || data[at + 1] != '\n') return LINE_CONTROL;
+    h->line = h->searched = at + 2;
+    *ret = ior_slice(data + begin, at - begin);
+    return at == begin ? LINE_EMPTY : LINE_TEXT;
 }
 
 static enum guard_verdict end_of_head(const struct guard_head *h,
@@ -238,15 +262,18 @@ enum guard_verdict guard_head(struct guard_head *h, const uint8_t *data, size_t 
                               size_t head_bytes_max, const struct guard_fault **ret_fault)
 {
     struct ior_slice line;
-    while (h->searched < size_bytes) {
+    while (h->line < size_bytes) {
         const struct guard_fault *fault = NULL;
         if (!h->request_line && !may_begin(data[h->line])) return bad(ret_fault, &bad_line);
         enum line_result found = next_line(h, data, size_bytes, &line);
+        if (found == LINE_NONE) break;
         /* What lies behind the limit is not looked at, in whatever pieces it came. */
-        if (found != LINE_NONE && h->line > head_bytes_max) return bad(ret_fault, &head_too_large);
+        if (h->line > head_bytes_max) return bad(ret_fault, &head_too_large);
         switch (found) {
         case LINE_NONE:
             break;
+        case LINE_CONTROL:
+            return bad(ret_fault, h->request_line ? &bad_value : &bad_line);
         case LINE_BARE:
             return bad(ret_fault, &bad_feed);
         case LINE_EMPTY:

@@ -22,7 +22,7 @@ struct guard_fault {
 /* A head, as far as it was looked at. Begins as zeros. */
 struct guard_head {
     size_t line;     /* where the line begins that is not complete; OK: the end of the head */
-    size_t searched; /* no line ends before this */
+    size_t searched; /* no line ends before this, and there is no control character */
     uint64_t length; /* of Content-Length */
     uint16_t headers;
     enum guard_body body;

@@ -1,6 +1,7 @@
 /* proto/http/limited.c - see limited.h.
  * Happy path: no limit is on, which a load and a branch find out; else one look-up for each limit.
- * A request counts for the limits in front of the one that refuses it.
+ * A request counts for the limits in front of the one that refuses it. When its body is still to
+ * come it is only looked at, so that who may not send it is told before.
  * Wrong logins are counted when they are known to be wrong, so those that are on the way at
  * the same time (CRYPTO_QUEUE_MAX) may go beyond the rate; they are paid back later.
  * Failure modes: 429 with the key of the limit and the seconds until it makes sense to try again.
@@ -91,6 +92,17 @@ const struct ior_address *call_client(struct http_call *call)
     return &call->client;
 }
 
+void call_peer_text(struct http_call *call, char ret[CALL_PEER_BYTES])
+{
+    static const struct ior_address none;
+    const struct ior_address *a = call_client(call);
+    if (ior_address_eq(a, &none)) {
+        snprintf(ret, CALL_PEER_BYTES, "unknown");
+    } else {
+        ior_address_text(a, ret);
+    }
+}
+
 bool call_from_loopback(struct http_call *call)
 {
     struct ior_address peer;
@@ -109,7 +121,7 @@ static uint64_t client_key(struct http_call *call)
 
 static bool refuse(struct http_call *call, enum limit_kind kind, uint64_t wait_ms)
 {
-    metric_add(rows[kind].metric, 1);
+    if (!call->mute) metric_add(rows[kind].metric, 1);
     call->retry_after_s = (wait_ms + 999) / 1000;
     call_reply_error(call, IOR_E_RATE, NULL, rows[kind].extra);
     return false;
@@ -117,7 +129,10 @@ static bool refuse(struct http_call *call, enum limit_kind kind, uint64_t wait_m
 
 static bool take(struct http_call *call, enum limit_kind kind, uint64_t key, uint64_t cost)
 {
-    uint64_t wait_ms = limits_take(call->app->limits, kind, key, cost);
+    struct limits *l = call->app->limits;
+    /* A head whose body is still to come comes again with it: it is one request. */
+    uint64_t wait_ms =
+        call->head_only ? limits_wait_ms(l, kind, key) : limits_take(l, kind, key, cost);
     return wait_ms == 0 || refuse(call, kind, wait_ms);
 }
 

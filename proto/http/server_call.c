@@ -225,7 +225,7 @@ static void dispatch(struct http_call *call)
     struct ior_slice target = without_host(ior_slice(req->input.path.base, req->input.path.len));
     uint8_t *scratch = h2o_mem_alloc_pool(&req->pool, target.size_bytes + 1);
     struct query_param *params = NULL;
-    if (memchr(target.data, '?', target.size_bytes) != NULL)
+    if (call->head_only || req->query_at != SIZE_MAX) /* h2o has not looked yet, or found one */
         params = h2o_mem_alloc_pool(&req->pool, sizeof *params * QUERY_PARAMS_MAX);
     http_dispatch(call, ior_slice(method.base, method.len), target, scratch, params);
 }

@@ -38,13 +38,13 @@ static struct ior_slice slice_of(h2o_iovec_t v)
     return ior_slice(v.base == NULL ? "" : v.base, v.len);
 }
 
-static void add(struct http_app *app, h2o_req_t *req, const char *user, int status, uint64_t us)
+static void add(struct http_app *app, h2o_req_t *req, struct ior_slice client, const char *user,
+                int status, uint64_t us)
 {
-    char client[INET6_ADDRSTRLEN];
     const struct config *c = app->config;
     const struct request_line l = {
         .time_ms = clock_wall_ms(),
-        .client = ior_slice(client, print_address(req, client)),
+        .client = client,
         .user = ior_slice_str(user),
         .method = slice_of(req->method),
         .target = slice_of(req->path),
@@ -60,7 +60,15 @@ void http_log_call(struct http_call *call)
     struct http_app *app = call->app;
     h2o_req_t *req = call->req;
     if (app->request_log == NULL || !request_log_wants(app->config)) return;
-    add(app, req, call->user, call->answered ? req->res.status : 0,
+    char text[CALL_PEER_BYTES];
+    struct ior_slice client = ior_slice(text, 0);
+    h2o_conn_t *c = req->conn;
+    /* Whom a proxy in http.proxies names, as the limits see it. */
+    if (call->client_known || c->callbacks->get_socket(c) != NULL) { /* else it was taken over */
+        call_peer_text(call, text);
+        client = ior_slice_str(text);
+    }
+    add(app, req, client, call->user, call->answered ? req->res.status : 0,
         clock_turn_look_us() - call->begin_us);
 }
 
@@ -68,7 +76,8 @@ static void on_refused(h2o_logger_t *self, h2o_req_t *req)
 {
     struct http_app *app = ((struct refusal_logger *)(void *)self)->app;
     if (app->request_log == NULL || !request_log_wants(app->config)) return;
-    add(app, req, "", req->res.status, 0);
+    char text[INET6_ADDRSTRLEN];
+    add(app, req, ior_slice(text, print_address(req, text)), "", req->res.status, 0);
 }
 
 void http_log_refusals(struct http_app *app, h2o_pathconf_t *path)

@@ -73,11 +73,19 @@ void route_session_delete(struct http_call *call)
     change(call, ior_slice_str(call->user), &token);
 }
 
+/* Who has neither a token nor a certificate of a user. */
+static bool is_anonymous(const struct http_call *call)
+{
+    return username_same(ior_slice_str(call->user),
+                         ior_slice_str(call->app->config->auth_anon_username));
+}
+
 void route_user_sessions_delete(struct http_call *call)
 {
     struct ior_slice none = {NULL, 0};
     struct ior_slice user = call->name;
-    bool own = call->has_token && username_same(user, ior_slice_str(call->user));
+    bool own = username_same(user, ior_slice_str(call->user)) &&
+               (call->has_token || !is_anonymous(call));
     if (!own && !policy_user_allows(call->policy, call->who, PERM_ADMINUSERS, none, none)) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
     } else if (user.size_bytes == 0 || user.size_bytes > USERNAME_BYTES_MAX) {

@@ -8,7 +8,7 @@
 #include "base/log_limit.h"
 #include "rt/clock.h"
 
-void session_log_login(const struct http_call *call, const char *user, bool good)
+void session_log_login(struct http_call *call, const char *user, bool good)
 {
     static struct log_limit limits[2];
     uint64_t left_out = 0;

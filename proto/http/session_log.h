@@ -8,6 +8,6 @@
 
 /* call NULL: the client is gone. user "": there is no such user. At most
  * LOGIN_LOG_LINES_PER_S of either kind; `left_out` says how many were not logged before a line. */
-void session_log_login(const struct http_call *call, const char *user, bool good);
+void session_log_login(struct http_call *call, const char *user, bool good);
 /* Tokens were taken back. As often as it happens: only who has a token can cause it. */
 void session_log_end(const struct session_change *c);

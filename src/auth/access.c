@@ -140,9 +140,16 @@ static enum ior_err user_new(struct access_run *r)
     memcpy(hash, r->w->hash.data, r->w->hash.size_bytes);
     hash[r->w->hash.size_bytes] = 0;
     const struct ior_slice groups[] = {IOR_SLICE(GROUP_EVERY_USER)};
-    enum ior_err err = access_give(
-        r, &key,
-        fact_user_write(&r->value, hash, r->now->deleted_credential + 1, groups, 1, IOR_SLICE("")));
+    uint64_t credential = r->now->deleted_credential + 1;
+    struct ior_buf extra;
+    ior_buf_init(&extra);
+    enum ior_err err = IOR_OK;
+    /* He may have the name of somebody who was deleted: tokens of that one without a number. */
+    if (r->now->has_deleted) err = fact_extra_since(&extra, IOR_SLICE(""), r->w->now_s);
+    if (err == IOR_OK)
+        err = fact_user_write(&r->value, hash, credential, groups, 1, ior_buf_slice(&extra));
+    ior_buf_done(&extra);
+    err = access_give(r, &key, err);
     return err == IOR_OK && has ? access_own_bucket(r, name, bucket) : err;
 }
 
@@ -154,21 +161,10 @@ static enum ior_err user_change(struct access_run *r)
     IOR_ASSERT(r->w->hash.size_bytes < sizeof hash);
     memcpy(hash, r->w->hash.data, r->w->hash.size_bytes);
     hash[r->w->hash.size_bytes] = 0;
-    struct ior_buf groups;
-    ior_buf_init(&groups);
-    for (size_t i = 0; i < policy_user_groups(u); i++) {
-        struct ior_slice name = policy_user_group(u, i);
-        ior_buf_add(&groups, &name, sizeof name);
-    }
     /* His name as it is stored: the wish may differ in case. */
     const struct fact_key key = {.kind = FACT_USER, .name = ior_slice_str(u->name)};
-    enum ior_err err = ior_buf_failed(&groups) ? IOR_E_NOMEM : IOR_OK;
-    if (err == IOR_OK)
-        err = fact_user_write(&r->value, hash, u->credential + 1,
-                              (const struct ior_slice *)(const void *)groups.data,
-                              policy_user_groups(u), policy_user_extra(u));
-    ior_buf_done(&groups);
-    return access_give(r, &key, err);
+    return access_give(r, &key,
+                       policy_user_renew(u, hash, r->w->now_s, &r->key, &r->value));
 }
 
 static enum ior_err user_delete(struct access_run *r)

@@ -36,6 +36,7 @@ struct access_wish {
     struct ior_slice stream; /* empty: the bucket */
     uint8_t perm;
     struct ior_slice hash; /* of the password */
+    uint64_t now_s;        /* Unix time when it is granted: iorio_access_change() sets it */
     /* Of the configuration. */
     struct ior_slice admin;
     struct ior_slice anonymous;

@@ -6,6 +6,8 @@
 
 #include <arpa/inet.h>
 
+#include "base/assert.h"
+
 enum { V4_BITS = 32, V4_FIRST = 12, CLIENT_V6_BYTES = 8 };
 
 static const uint8_t v4_prefix[V4_FIRST] = {[10] = 0xff, [11] = 0xff};
@@ -24,6 +26,15 @@ enum ior_err ior_address_parse(struct ior_slice text, struct ior_address *ret)
         return IOR_E_INVAL;
     *ret = a;
     return IOR_OK;
+}
+
+void ior_address_text(const struct ior_address *a, char ret[ADDRESS_TEXT_BYTES])
+{
+    IOR_STATIC_ASSERT(ADDRESS_TEXT_BYTES >= INET6_ADDRSTRLEN, "the longest fits");
+    bool v4 = ior_address_is_v4(a);
+    const char *text = inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? a->bytes + V4_FIRST : a->bytes, ret,
+                                 ADDRESS_TEXT_BYTES);
+    IOR_ASSERT(text != NULL);
 }
 
 bool ior_address_is_v4(const struct ior_address *a)

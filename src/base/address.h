@@ -15,6 +15,9 @@ struct ior_address {
 
 /* "192.0.2.1", "2001:db8::1": nothing around it, no zone, no port. INVAL: *ret is untouched. */
 IOR_MUST_CHECK enum ior_err ior_address_parse(struct ior_slice text, struct ior_address *ret);
+/* As it is usually written; IPv4 as a.b.c.d. */
+#define ADDRESS_TEXT_BYTES 46
+void ior_address_text(const struct ior_address *a, char ret[ADDRESS_TEXT_BYTES]);
 static inline bool ior_address_eq(const struct ior_address *a, const struct ior_address *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "core/node.h"
+#include "rt/clock.h"
 
 /* The slices of a wish, which are copied. */
 static size_t slices_of(struct access_wish *w, struct ior_slice *ret[9])
@@ -64,6 +65,7 @@ static enum ior_err emit(void *ctx, struct fact f)
 static enum ior_err make(struct meta_change *change, const struct policy *now)
 {
     struct access_change *c = change->user;
+    c->wish.now_s = clock_wall_ms() / 1000;
     return access_make(now, &c->wish, emit, change, &c->problem, &c->more);
 }
 

@@ -3,7 +3,7 @@
 
 The blocks `.. code-block:: sh` are run in a fresh copy of the tree, the blocks `.. code-block:: text` are
 what the commands before them must print (numbers of 13 digits, times and speeds may differ).
-What is replaced, because a test may not: the clone (a copy of this tree), the port 8080 (a free one), and
+What is replaced, because a test may not: the clone (a copy of this tree), the ports 8080 and 8443 (free ones), and
 the terminal (ioriocli.py gets --human and the port, apitest.py the port). `make console` is run as it is where everything that it
 needs is installed; else, and under sanitizers, the program is put where `make console` would have put it.
 """
@@ -69,9 +69,9 @@ def copy_tree(target):
 class Console:
     """The first terminal."""
 
-    def __init__(self, tree, port):
+    def __init__(self, tree, port, tls_port):
         self.tree = tree
-        self.port = port
+        self.ports = {"IORIO_HTTP_PORT": str(port), "IORIO_HTTPS_PORT": str(tls_port)}
         self.out = os.path.join(os.path.dirname(tree), "console.out")
         self.run_file = os.path.join(tree, "rel", "db_data", "node.run")
         self.process = None
@@ -91,8 +91,8 @@ class Console:
             with open(os.path.join(folder, "iorio.conf"), "wb") as f:
                 subprocess.run([binary(), "config", "--defaults"], stdout=f, env=clean_env(), check=True)
 
-    def start(self):
-        """`make console`: until the node says in node.run that it is there."""
+    def start(self, variables=()):
+        """`VARIABLE=value make console`: until the node says in node.run that it is there."""
         command = ["make", "console"]
         if not self.real:
             if not os.path.exists(os.path.join(self.tree, "rel", "iorio")):
@@ -100,7 +100,7 @@ class Console:
             command = ["rel/iorio/bin/iorio", "console", "--conf", "rel/db_config/iorio.conf"]
         with open(self.out, "ab") as out:
             self.process = subprocess.Popen(command, cwd=self.tree, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                            env=clean_env({"IORIO_HTTP_PORT": str(self.port)}))
+                                            env=clean_env({**self.ports, **dict(v.split("=") for v in variables)}))
         track(self.process.pid)
         before = self.pid
         self.pid = wait_until("the node of make console", lambda: self.pid_of_node(before), BUILD_S, 0.02)
@@ -110,7 +110,7 @@ class Console:
         assert self.process.poll() is None, f"{self.process.args} ended with {self.process.poll()}\n{self.said()}"
         try:
             with open(self.run_file, encoding="ascii") as f:
-                pid = int(re.fullmatch(r"pid (\d+)\nhttp .*\n", f.read())[1])
+                pid = int(re.fullmatch(r"pid (\d+)\nhttp .*\n(https .*\n)?", f.read())[1])
         except (OSError, TypeError):
             return None
         return pid if pid != before else None
@@ -179,9 +179,9 @@ class Readme(unittest.TestCase):
         self.assertTrue(re.fullmatch(shape(["a 1  2026-11-21 06:08:41.270Z"]), "a 1  2027-01-02 00:00:00.001Z"))
 
     def test_commands(self):
-        """All blocks in order: two terminals, one node that is killed once, the outputs as shown."""
+        """All blocks in order: two terminals, one node that is killed once and stopped once, the outputs as shown."""
         tree = os.path.join(temp_folder(), "iorio")
-        port = free_port()
+        port, tls_port = free_port(), free_port()
         console = shell = None
         starts = kills = outputs = 0
         said = ""
@@ -191,23 +191,27 @@ class Readme(unittest.TestCase):
                 self.assertRegex(said.rstrip("\n"), f"^{shape(lines)}$")
                 outputs += 1
                 continue
-            if lines[-1] == "make console":
-                if console is None:
+            *variables, last = lines[-1].split(" ", 1) if lines[-1].endswith(" make console") else [lines[-1]]
+            if last == "make console":
+                if variables:  # after Ctrl-C
+                    os.kill(console.pid, signal.SIGINT)
+                    self.assertEqual((len(lines), console.ended()), (1, 0), console.said())
+                elif console is None:
                     self.assertEqual(lines, ["git clone REPOSITORY iorio", "cd iorio", "make console"])
                     copy_tree(tree)
-                    console = Console(tree, port)
+                    console = Console(tree, port, tls_port)
                 else:
                     self.assertEqual(lines, ["make console"])
                     self.assertNotEqual(console.ended(), 0, "the node was to be killed before it is started again")
-                console.start()
+                console.start(variables)
                 starts += 1
                 continue
             shell = shell or Shell(tree)
-            said = shell.run([line.replace(":8080/", f":{port}/").replace(
+            said = shell.run([line.replace(":8080/", f":{port}/").replace(":8443/", f":{tls_port}/").replace(
                 "tools/ioriocli.py ", f"tools/ioriocli.py --human -H 127.0.0.1 -P {port} ").replace(
                 "tools/apitest.py ", f"tools/apitest.py -P {port} ") for line in lines])
             kills += any(line.startswith("kill -9") for line in lines)
-        self.assertEqual((starts, kills), (2, 1))
+        self.assertEqual((starts, kills), (3, 1))
         self.assertGreaterEqual(outputs, 6)
         self.assertEqual(shell.close(), 0)
         with open(shell.errors, encoding="utf-8") as f:

@@ -23,8 +23,8 @@ from lib.wire import SLOW  # noqa: E402
 FLAT = ("src/base", "src/rt", "src/store", "src/auth", "src/core", "src/app", "cluster", "proto/http", "config",
         "tools", "test", "docs")
 LITERAL = re.compile(r"``([^`]+)``")
-# What is made by a build or by a node (rel/iorio/, rel/db_data/) is no path of the tree.
-PATH = re.compile(r"(src|cluster|proto|config|tools|test|docs|rel(?!/iorio$|/iorio/|/db_))/[\w./*-]+")
+# What is made by a build or by a node (rel/iorio/, rel/db_data/, rel/ssl/) is no path of the tree.
+PATH = re.compile(r"(src|cluster|proto|config|tools|test|docs|rel(?!/iorio$|/iorio/|/db_|/ssl))/[\w./*-]+")
 
 
 def text_of(path):

@@ -334,7 +334,7 @@ class Release(SetupCase):
         """`make` lists the targets; `make clean` leaves release, configuration and data alone."""
         code, out, _ = self.call("make")
         self.assertEqual(code, 0)
-        for target in ("console newrel refetchdeps fmt test check-asan check-tsan sim fuzz bench kill9 power clean "
+        for target in ("console newrel refetchdeps fmt test check-asan check-tsan sim fuzz bench kill9 slowhttp power clean "
                        "help").split():
             self.assertRegex(out, f"(?m)^make {target} +[A-Za-z0-9]")
         self.assertEqual(self.call("make", "newrel")[0], 0)

@@ -380,7 +380,12 @@ class Module(NodeCase):
             for step in (lambda a=admin: a.grant("r", "get", "b"), lambda a=admin: a.explain("u", "get"), admin.stats,
                          lambda a=admin: a.list_grants("b"), lambda a=admin: a.preview_policy("b")):
                 self.assertRaises(iorio.BadAnswer, step)
-        self.assertRaises(iorio.BadAnswer, iorio_admin.Admin(Fake(b"{}")).list_users)
+        for body in (b"{}", b"[1]", b'["x"]', b'[{"username":1}]', b'[{"username":"x","groups":"y"}]', b"[[" * 50_000):
+            self.assertRaises(iorio.BadAnswer, iorio_admin.Admin(Fake(body)).list_users)
+        for body in (b'{"users":[]}', b'{"users":[],"groups":[{"name":"x"}]}', b'{"users":[{"name":"x","grants":[1]}],"groups":[]}'):
+            self.assertRaises(iorio.BadAnswer, iorio_admin.Admin(Fake(body)).list_grants, "b")
+        self.assertRaises(iorio.BadAnswer, iorio_admin.Admin(Fake(b'{"allowed":true,"role":1}')).explain, "u", "get")
+        self.assertRaises(iorio.BadAnswer, iorio_admin.Admin(Fake(b'["user/x",{}]')).list_members, "g")
         self.assertEqual(iorio_admin.Admin(Fake(b"", 204)).delete_user("x"), DONE)
 
     def test_whole_story(self):

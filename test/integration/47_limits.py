@@ -7,6 +7,7 @@ hours, so that nothing comes back while a slow machine counts."""
 
 import json
 import os
+import signal
 import sys
 import time
 import unittest
@@ -115,6 +116,16 @@ class Address(LimitCase):
             got = [wire.request("GET", "/sessions").status for _ in range(40)]
             self.assertEqual(got, [200] * 30 + [429] * 10)
             self.assertEqual(wire.request("GET", "/livez").status, 200)
+
+    def test_large_bodies(self):
+        """A large body counts once; one that may not come is refused before it comes."""
+        body = b"x" * (3 << 20)
+        self.assertEqual(self.statuses(29, "GET", "/sessions"), [200] * 29)
+        self.assertEqual(self.ask("POST", self.at, body, BINARY, token=True).status, 201)
+        with self.node.wire(source=self.source) as wire:
+            wire.send(build("POST", self.at, [("X-Session", self.node.token()), ("Content-Type", BINARY),
+                                              ("Content-Length", str(len(body)))]))
+            self.assertLimited(wire.read("POST"), "limits.address.requests", 1, 120)
 
     def test_many_addresses(self):
         """Thousands of addresses do not give back what one has used up."""
@@ -335,6 +346,31 @@ class Proxies(LimitCase):
             self.assertNoPerm(self.via(line, path="/metrics"))
 
 
+class ProxyLog(LimitCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.file = os.path.join(temp_folder(), "requests.log")
+        cls.CONF = {"http.proxies": "127.0.0.1", "request_log": "json", "request_log.file": cls.file}
+        super().setUpClass()
+
+    def lines(self):
+        with open(self.file, encoding="utf-8") as f:
+            return [json.loads(line) for line in f.read().splitlines()]
+
+    def test_logs_name_the_client(self):
+        """The request log and the lines about logins have the client, not the proxy."""
+        header = [("X-Forwarded-For", "1.1.1.1, 203.0.113.77")]
+        bad = b'{"username":"admin","password":"wrong"}'
+        self.ask("GET", "/ping", headers=header, source="127.0.0.1")
+        self.ask("GET", "/livez", headers=header)
+        self.ask("POST", "/sessions", bad, JSON, headers=header, source="127.0.0.1")
+        wait_until("the lines", lambda: len(self.lines()) >= 3, 5 * SLOW)
+        clients = {line["path"]: line["address"] for line in self.lines()}
+        self.assertEqual(clients["/ping"], "203.0.113.77")
+        self.assertEqual(clients["/livez"], self.source)
+        wait_until("the login", lambda: "from=203.0.113.77" in self.node.log(), 5 * SLOW)
+
+
 class Rfc7239(LimitCase):
     CONF = {"http.proxies": "127.0.0.0/8", "http.proxies.header": "forwarded", "limits.address.requests": "5/h"}
 
@@ -404,6 +440,43 @@ class Quotas(LimitCase):
         self.assertEqual([e["meta"]["id"] for e in kept], [1])
         self.assertGreaterEqual(self.metric("limited_bytes_total"), 1)
         self.assertGreaterEqual(self.metric("limited_streams_total"), 1)
+
+
+class Reload(LimitCase):
+    def hup(self, **conf):
+        self.node.conf = {**self.node.conf, **{k.replace("__", "."): v for k, v in conf.items()}}
+        self.node.write_conf()
+        seen = len(self.node.log())
+        os.kill(self.node.process.pid, signal.SIGHUP)
+        wait_until("the reload", lambda: "config reloaded" in self.node.log()[seen:], 10 * SLOW)
+
+    def test_limits_come_and_go(self):
+        """SIGHUP: a rate holds from the next request on, another one begins anew, none is none."""
+        self.assertEqual(self.statuses(10, "GET", "/sessions"), [200] * 10)
+        self.hup(limits__address__requests="4/h")
+        self.assertEqual(self.statuses(6, "GET", "/sessions"), [200] * 4 + [429] * 2)
+        self.hup(limits__address__requests="4/h", limits__user__requests="1000/h")
+        self.assertEqual(self.statuses(2, "GET", "/sessions"), [429] * 2)  # the same: nothing is given back
+        self.hup(limits__address__requests="2/h")
+        self.assertEqual(self.statuses(3, "GET", "/sessions"), [200] * 2 + [429])
+        self.hup(limits__address__requests="0", limits__user__requests="0")
+        self.assertEqual(self.statuses(10, "GET", "/sessions"), [200] * 10)
+
+    def test_quotas_come_and_go(self):
+        """The same for what a bucket may hold: what was written before counts."""
+        def put(stream):
+            return self.call("POST", f"/streams/come/{stream}", b"1", JSON).status
+        self.assertEqual([put(f"s{i}") for i in range(4)], [201] * 4)
+        self.hup(limits__bucket__streams="5")
+        self.assertEqual(put("s0"), 201)
+        wait_until("the count", lambda: self.metric("quota_waiting") == 0, 10 * SLOW)
+        self.assertEqual([put("s4"), put("s5")], [201, 507])
+        self.hup(limits__bucket__streams="0")
+        self.assertEqual([put(f"s{i}") for i in range(5, 9)], [201] * 4)
+        self.hup(limits__bucket__streams="9")
+        self.assertEqual(put("s0"), 201)
+        wait_until("the count", lambda: self.metric("quota_waiting") == 0, 10 * SLOW)
+        self.assertEqual(put("s9"), 507)
 
 
 class Configuration(unittest.TestCase):

@@ -5,7 +5,8 @@ answers with what the node said, changed by `change(request, answer)`, or with w
 gives, and then the node hears nothing of it; drop_answer=N: the N-th
 answer never comes, the connection is cut instead (every=True: each N-th). Liar(None, replies=[...]) has no
 node: request by request it sends these bytes (None: cuts the connection), then it stops listening.
-requests: what came, as bytes. Its threads end with close().
+requests: what came, as bytes. tls: an ssl.SSLContext, then clients have to speak TLS.
+conns: the connections that were made. Its threads end with close().
 """
 
 import re
@@ -64,12 +65,13 @@ def whole(head, body):
 
 
 class Liar:
-    def __init__(self, node_port, replies=None, drop_answer=0, every=False, change=None, instead=None):
+    def __init__(self, node_port, replies=None, drop_answer=0, every=False, change=None, instead=None, tls=None):
         self.node_port = node_port
         self.replies = replies
         self.drop_answer, self.every = drop_answer, every
         self.change = change or (lambda request, answer: answer)
         self.instead = instead or (lambda request: None)
+        self.tls = tls
         self.requests = []
         self.answers = 0
         self.lock = threading.Lock()
@@ -101,7 +103,15 @@ class Liar:
             except OSError:
                 return
             self.conns.append(conn)
-            threading.Thread(target=self._serve if self.replies is None else self._recite, args=(conn,), daemon=True).start()
+            threading.Thread(target=self._talk, args=(conn,), daemon=True).start()
+
+    def _talk(self, conn):
+        try:
+            conn = conn if self.tls is None else self.tls.wrap_socket(conn, server_side=True)
+        except OSError:
+            conn.close()
+            return
+        (self._serve if self.replies is None else self._recite)(conn)
 
     def _recite(self, conn):
         kept = bytearray()

@@ -52,6 +52,8 @@ static enum ior_err apply(const struct access_wish *w)
 
 /* ---- wishes ---- */
 
+#define NOW_S 1700000000ull
+
 static struct ior_slice text(const char *s)
 {
     return s == NULL ? (struct ior_slice){NULL, 0} : ior_slice_str(s);
@@ -64,6 +66,7 @@ static struct access_wish wish_of(const char *by, enum access_action action)
                                 .by = ior_slice_str(by),
                                 .by_credential = u == NULL ? 0 : u->credential,
                                 .hash = IOR_SLICE(FACTS_HASH),
+                                .now_s = NOW_S,
                                 .admin = IOR_SLICE("admin"),
                                 .anonymous = IOR_SLICE("anonymous"),
                                 .has_bucket = true,
@@ -193,7 +196,7 @@ static void new_users(void **state)
     assert_int_equal(apply(&w), IOR_OK);
 }
 
-/* What: a password changes hash and credential number and nothing else. */
+/* What: a password changes hash, credential number and `since`, and nothing else. */
 static void passwords(void **state)
 {
     (void)state;
@@ -208,8 +211,14 @@ static void passwords(void **state)
     assert_string_equal(u->name, "Ann");
     assert_string_equal(u->password, OTHER_HASH);
     assert_int_equal(u->credential, 8);
+    assert_int_equal(u->since_s, NOW_S);
     assert_int_equal(policy_user_groups(u), 2);
-    assert_true(ior_slice_eq(policy_user_extra(u), IOR_SLICE("{\"later\":[1]}")));
+    struct ior_slice extra = policy_user_extra(u);
+    assert_non_null(memmem(extra.data, extra.size_bytes, "\"later\":[1]", 11));
+    /* What changes his groups leaves it. */
+    assert_int_equal(named(ACCESS_GROUP_NEW, "team"), IOR_OK);
+    assert_int_equal(member(ACCESS_MEMBER_ADD, "team", "ann"), IOR_OK);
+    assert_int_equal(policy_user(now, IOR_SLICE("ann"))->since_s, NOW_S);
     w.name = IOR_SLICE("nobody");
     assert_int_equal(apply(&w), IOR_E_UNKNOWN);
 }
@@ -247,6 +256,8 @@ static void deleted_users(void **state)
 
     assert_int_equal(named(ACCESS_USER_NEW, "ANN"), IOR_OK);
     assert_true(credential("ann") > 4);
+    assert_int_equal(policy_user(now, IOR_SLICE("ann"))->since_s, NOW_S);
+    assert_int_equal(policy_user(now, IOR_SLICE("bob"))->since_s, 0); /* made before any was */
     assert_false(can("ann", PERM_PUT, "t", "s"));
     assert_false(can("ann", PERM_PUT, "b", "s"));
     assert_false(can("ann", PERM_GET, "odd", "s"));

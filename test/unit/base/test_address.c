@@ -69,6 +69,29 @@ static void nothing_else(void **state)
     assert_int_equal(ior_address_parse((struct ior_slice){NULL, 0}, &a), IOR_E_INVAL);
 }
 
+/* What: an address is written as people write it, and reads back. */
+static void texts(void **state)
+{
+    (void)state;
+    static const char *const shown[] = {"192.0.2.1",
+                                        "0.0.0.0",
+                                        "255.255.255.255",
+                                        "::",
+                                        "::1",
+                                        "2001:db8::1",
+                                        "2001:db8:1111:2222:3333:4444:5555:6666"};
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        char text[ADDRESS_TEXT_BYTES];
+        struct ior_address a = address(shown[i]);
+        ior_address_text(&a, text);
+        assert_string_equal(text, shown[i]);
+    }
+    char text[ADDRESS_TEXT_BYTES];
+    struct ior_address a = address("::ffff:10.1.2.3");
+    ior_address_text(&a, text);
+    assert_string_equal(text, "10.1.2.3");
+}
+
 /* What: loopback is 127.0.0.0/8 and ::1, and nothing beside it. */
 static void loopback(void **state)
 {
@@ -190,9 +213,9 @@ static void bad_networks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_forms), cmocka_unit_test(nothing_else),
-        cmocka_unit_test(loopback),   cmocka_unit_test(clients),
-        cmocka_unit_test(networks),   cmocka_unit_test(bad_networks),
+        cmocka_unit_test(both_forms),   cmocka_unit_test(texts),   cmocka_unit_test(nothing_else),
+        cmocka_unit_test(loopback),     cmocka_unit_test(clients), cmocka_unit_test(networks),
+        cmocka_unit_test(bad_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
