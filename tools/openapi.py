@@ -21,7 +21,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 METHODS_OF_ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PARAMETERS = {"b": ("bucket", "Name of a bucket, percent-encoded: 1 to 255 bytes of UTF-8."),
               "s": ("stream", "Name of a stream, percent-encoded: 1 to 1024 bytes of UTF-8."),
-              "id": ("id", "Number of an event.")}
+              "id": ("id", "Number of an event."),
+              "u": ("user", "Name of a user, percent-encoded."),
+              "g": ("group", "Name of a group, percent-encoded."),
+              "m": ("member", "A user or group: `x`, `user/x` or `group/x`, percent-encoded.")}
+PROBES = ("/ping", "/livez", "/readyz")  # no limit of requests holds for them
 SCOPES = {"BUCKET": " on the bucket", "STREAM": " on the stream", "NODE": ""}
 LINE_BYTES = 96
 
@@ -93,6 +97,8 @@ def errors_of(route, own):
 
     def add(status, *more):
         found.setdefault(status, set()).update(more)
+    if path not in PROBES:
+        add(429, "rate-limited")
     if scope != "OPEN":
         add(401, "no-perm")
         add(503, "unavailable", "timeout")
@@ -169,7 +175,9 @@ def document(version):
         "info": {"title": "Iorio DB", "version": version, "license": {"name": "MPL-2.0"},
                  "description": "Streams of events over HTTP. HEAD is answered wherever GET is, but not on /listen. A "
                                 "trailing slash is optional. An unknown route is 404, a method that a route does not have "
-                                "is 405 with Allow; both have no body."},
+                                "is 405 with Allow; both have no body. A body of more than 64 KB, or http.body.max for "
+                                "events, is 413 on every route. What is no HTTP as this node wants it is answered 400, "
+                                "408, 413, 431, 503 or 505 before it is looked for a route, and the connection ends."},
         "servers": [{"url": "/"}],
         "security": [{"session": []}, {"bearer": []}, {"query": []}, {}],
         "paths": paths,

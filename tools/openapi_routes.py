@@ -65,6 +65,18 @@ SCHEMAS = {
                                                    events_=whole())]})),
     "Policy": of(max_events_=LIMIT, max_bytes_=LIMIT, max_age_=LIMIT, max_total_bytes_=LIMIT),
     "Preview": of(streams=whole(), events=whole(), bytes=whole()),
+    "User": of(username=text(), password=text(format="password")),
+    "Users": list_of(of(username=text(), groups_=list_of(text()))),
+    "Group": of(name=text()),
+    "Groups": list_of(of(name=text(), members=whole("Direct ones."), groups=list_of(text()))),
+    "Members": list_of(text("user/x or group/x")),
+    "Grant": of(action=text(enum=["grant", "revoke"]), role_=text("A user or group: x, user/x or group/x; or *."),
+                username_=text("Accepted for role."),
+                permission=text(enum=["get", "put", "delete", "list", "grant", "adminusers", "viewstats", "admincluster"])),
+    "Grants": of(users=list_of(ref("Granted")), groups=list_of(ref("Granted"))),
+    "Granted": of(name=text(), grants=list_of(text())),
+    "Explained": of(allowed=FLAG, role_=text("Who has the grant that decides."), bucket_=text(), stream_=text(),
+                    groups_=list_of(text())),
     "Echo": of(method=text(), path=text(), user=text(), query=list_of(list_of(text())),
                headers={"type": "object", "additionalProperties": text()}, enc_=text(enum=["base64"]), body_=ANY),
     "Budget": of(used=whole("Bytes."), max=whole("Bytes; the key of the configuration has the name.")),
@@ -97,6 +109,11 @@ QUERY = {
     "names": (whole(), "At most so many names, 100000 at most."),
     "match": (text(), "`pre*`: only names that begin so; without the star: only this name."),
     "info": (text(enum=["yes"]), "Objects instead of names."),
+    "groups": (text(enum=["yes"]), "With the groups that he is a direct member of."),
+    "user": (text(), "Whose permission; required."),
+    "permission": (text(), "Which one; required."),
+    "bucket": (text(), "On which bucket; without it: on the node."),
+    "stream": (text(), "On which stream of it."),
     "effective": (text(enum=["yes"]), "What holds, instead of what was set."),
     "s": (list_of(text()), "`bucket:stream` or `bucket:stream:from`, percent-encoded inside; at most 64."),
     "cursor": (text(), "The Iorio-Cursor of an earlier answer."),
@@ -104,7 +121,7 @@ QUERY = {
     "catchup": (text(enum=["full", "cache"]), "cache: from memory only."),
 }
 # What a parameter is called on the wire, where that is not its name here.
-WIRE = {"names": "limit", "truncate_to": "to"}
+WIRE = {"names": "limit", "truncate_to": "to", "groups": "info"}
 
 HEADERS = {
     "If-Match": (text(), "The last id ever given in the stream, in quotes; \"0\": none was."),
@@ -151,6 +168,21 @@ def policy_routes(path, what):
     }
 
 
+def access_routes(path, where, of_what):
+    """The two routes of grants on one level."""
+    return {
+        ("GET", path): dict(id=f"list{where}Grants", tag="access", summary=f"The grants on {of_what}", query=["after", "names"],
+                            answers={200: ("Each role once.", {JSON: "Grants"}, ["Iorio-More"])}),
+        ("POST", path): dict(id=f"change{where}Grant", tag="access", summary=f"Grant or revoke a permission on {of_what}",
+                             body={JSON: "Grant"}, answers={200: ("It holds.", {JSON: "Ok"}, [])},
+                             errors={400: ["invalid-body", "invalid-field"], 507: ["no-space"]}),
+    }
+
+
+PAGED = ["after", "names"]
+NAMED_ERRORS = {400: ["invalid-field"]}
+USER_ERRORS = ["invalid-body", "invalid-field", "no-user-and-pass", "no-user", "no-pass"]
+
 ROUTES = {
     ("GET", "/ping"): dict(id="ping", tag="node", summary="The name of the node",
                            answers={200: ("It answers.", {JSON: "Pong"}, [])}),
@@ -171,6 +203,46 @@ ROUTES = {
     ("POST", "/sessions"): dict(id="logIn", tag="sessions", summary="Log in", body={JSON: "Login"},
                                 answers={201: ("A token.", {JSON: "Session"}, ["Location"])},
                                 errors={400: ["invalid-body"], 401: ["unauthorized"], 503: ["unavailable"]}),
+    ("DELETE", "/sessions"): dict(id="logOut", tag="sessions", summary="Take back the token of this request",
+                                  answers={204: ("No worker accepts it any more.", NO_BODY, [])},
+                                  errors={507: ["no-space"]}),
+    ("DELETE", "/users/:u/sessions"): dict(
+        id="endSessions", tag="sessions", summary="Take back all tokens of a user: one's own, or with adminusers anybody's",
+        answers={204: ("None is accepted any more.", NO_BODY, [])}, errors={404: ["not-found"], 507: ["no-space"]}),
+    ("GET", "/users"): dict(id="listUsers", tag="users", summary="The users", query=["after", "names", "groups"],
+                            answers={200: ("Sorted by bytes.", {JSON: "Users"}, ["Iorio-More"])}),
+    ("POST", "/users"): dict(id="makeUser", tag="users", summary="Make a user", body={JSON: "User"},
+                             answers={201: ("He may log in.", {JSON: "Ok"}, ["Location"])},
+                             errors={400: USER_ERRORS + ["illegal-username", "user-exists"], 507: ["no-space"]}),
+    ("PUT", "/users"): dict(id="setPassword", tag="users", body={JSON: "User"}, errors={400: USER_ERRORS + ["unknown-error"],
+                                                                                     507: ["no-space"]},
+                            summary="Change a password: one's own, or with adminusers anybody's",
+                            answers={200: ("All tokens of this user end.", {JSON: "Ok"}, [])}),
+    ("DELETE", "/users/:u"): dict(id="deleteUser", tag="users", summary="Delete a user, his grants and memberships",
+                                  answers={204: ("There is none.", NO_BODY, [])}, errors={**NAMED_ERRORS, 507: ["no-space"]}),
+    ("GET", "/groups"): dict(id="listGroups", tag="users", summary="The groups", query=PAGED,
+                             answers={200: ("Sorted by bytes.", {JSON: "Groups"}, ["Iorio-More"])}),
+    ("POST", "/groups"): dict(id="makeGroup", tag="users", summary="Make a group", body={JSON: "Group"},
+                              answers={201: ("It has no members.", {JSON: "Ok"}, ["Location"])},
+                              errors={400: ["invalid-body", "invalid-field", "exists"], 507: ["no-space"]}),
+    ("DELETE", "/groups/:g"): dict(id="deleteGroup", tag="users", summary="Delete a group and its grants",
+                                   answers={204: ("There is none.", NO_BODY, [])}, errors={**NAMED_ERRORS, 507: ["no-space"]}),
+    ("GET", "/groups/:g/members"): dict(id="listMembers", tag="users", summary="The direct members of a group", query=PAGED,
+                                        answers={200: ("Users before groups.", {JSON: "Members"}, ["Iorio-More"])},
+                                        errors={404: ["not-found"]}),
+    ("PUT", "/groups/:g/members/:m"): dict(id="addMember", tag="users", summary="Put a user or group into a group",
+                                           answers={200: ("It is one.", {JSON: "Ok"}, [])},
+                                           errors={**NAMED_ERRORS, 404: ["not-found"], 507: ["no-space"]}),
+    ("DELETE", "/groups/:g/members/:m"): dict(id="removeMember", tag="users", summary="Take a member out of a group",
+                                              answers={204: ("It is none.", NO_BODY, [])},
+                                              errors={**NAMED_ERRORS, 404: ["not-found"], 507: ["no-space"]}),
+    ("GET", "/access/explain"): dict(id="explain", tag="access", summary="Why may he, or may he not?",
+                                     query=["user", "permission", "bucket", "stream"],
+                                     answers={200: ("The grant that decides.", {JSON: "Explained"}, [])},
+                                     errors={400: ["invalid-field", "invalid-name"]}),
+    **access_routes("/access", "Node", "the node"),
+    **access_routes("/access/:b", "Bucket", "a bucket"),
+    **access_routes("/access/:b/:s", "Stream", "a stream"),
     ("GET", "/buckets"): dict(id="listBuckets", tag="lists", summary="The buckets",
                               query=["after", "names", "match", "info"],
                               answers={200: ("Sorted by bytes.", {JSON: "Names"}, ["Iorio-More"])}),

@@ -16,6 +16,7 @@
  * requests that are not complete than memory.inflight has room for: 503, and the end. A body
  * that will be refused for what its head says: refused before it has come. */
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/assert.h"
 #include "base/limits.h"
@@ -119,14 +120,43 @@ static void count_refusal(const struct guard_fault *fault)
     metric_add(m, 1);
 }
 
+static struct ior_slice line_at(struct ior_slice head, size_t at)
+{
+    struct ior_slice rest = ior_slice(head.data + at, head.size_bytes - at);
+    const uint8_t *end = memmem(rest.data, rest.size_bytes, "\r\n", 2);
+    return end == NULL ? rest : ior_slice(rest.data, (size_t)(end - rest.data) + 2);
+}
+
+/* A head that is sound and only announces too much: its first line and its Origin are kept, for the
+ * request log and for the page that asks. */
+static void keep_lines(struct ior_slice head, struct ior_buf *out)
+{
+    struct ior_slice line = line_at(head, 0);
+    ior_buf_add_slice(out, line);
+    ior_buf_add_str(out, "host:-\r\n");
+    for (size_t at = line.size_bytes; at < head.size_bytes; at += line.size_bytes) {
+        line = line_at(head, at);
+        if (line.size_bytes > 7 && strncasecmp((const char *)line.data, "origin:", 7) == 0)
+            ior_buf_add_slice(out, line);
+    }
+    ior_buf_add_str(out, "\r\n");
+}
+
 /* Instead of the request that begins at `at`, of which h2o has seen nothing. */
 static void replace_request(struct http_conn *c, size_t at, const struct guard_fault *fault)
 {
     static const char request[] = "REFUSED - HTTP/1.1\r\nhost:-\r\n\r\n";
+    struct ior_buf kept;
+    ior_buf_init(&kept);
+    if (fault == &too_large && c->head_sound)
+        keep_lines(ior_slice(input_of(c, at), c->head.line), &kept);
+    bool use = kept.size_bytes > 0 && !ior_buf_failed(&kept);
     count_refusal(fault);
     c->refusal = fault;
     c->sock->input->size = at;
-    append_input(c, request, sizeof request - 1);
+    append_input(c, use ? (const void *)kept.data : request,
+                 use ? kept.size_bytes : sizeof request - 1);
+    ior_buf_done(&kept);
 }
 
 bool gate_refuse(struct http_conn *c, const struct guard_fault *fault)
@@ -179,6 +209,7 @@ static enum guard_verdict look_at_head(struct http_conn *c, size_t at,
     const struct config *config = c->worker->server->app->config;
     enum guard_verdict v = guard_head(&c->head, input_of(c, at), c->sock->input->size - at,
                                       (size_t)config->http_head_max, ret_fault);
+    c->head_sound = v == GUARD_OK;
     if (v == GUARD_OK) v = begin_body(c, at + c->head.line, ret_fault);
     if (v == GUARD_BAD) c->stage = CONN_HEAD; /* h2o has not seen it */
     return v;

@@ -1,8 +1,6 @@
 /* proto/http/server_log.c - a request that is over, as a line of the request log. Thread: the
- * worker of the connection. A call is logged when it goes; what h2o refused before there was a
- * call, by h2o's own hook on the path of refusals, where the user is not known. */
-#include <arpa/inet.h>
-
+ * worker of the connection. A call is logged when it goes; what h2o refuses by itself, before there
+ * is a call, by h2o's own hook on the path of refusals: without user and address. */
 #include "proto/http/request_log.h"
 #include "proto/http/server_private.h"
 #include "rt/clock.h"
@@ -11,27 +9,6 @@ struct refusal_logger {
     h2o_logger_t super; /* first */
     struct http_app *app;
 };
-
-/* An IPv4 address that came in by a socket of both kinds is shown as such. */
-static size_t print_address(h2o_req_t *req, char out[INET6_ADDRSTRLEN])
-{
-    struct sockaddr_storage sa = {0};
-    h2o_conn_t *c = req->conn;
-    const void *address = NULL;
-    int family = AF_INET;
-    if (c->callbacks->get_socket(c) == NULL) return 0; /* it was taken over */
-    if (c->callbacks->get_peername(c, (struct sockaddr *)(void *)&sa) == 0) return 0;
-    if (sa.ss_family == AF_INET) {
-        address = &((const struct sockaddr_in *)(const void *)&sa)->sin_addr;
-    } else if (sa.ss_family == AF_INET6) {
-        const struct in6_addr *a6 = &((const struct sockaddr_in6 *)(const void *)&sa)->sin6_addr;
-        bool v4 = IN6_IS_ADDR_V4MAPPED(a6);
-        address = v4 ? (const void *)&a6->s6_addr[12] : a6;
-        family = v4 ? AF_INET : AF_INET6;
-    }
-    if (address == NULL || inet_ntop(family, address, out, INET6_ADDRSTRLEN) == NULL) return 0;
-    return strlen(out);
-}
 
 static struct ior_slice slice_of(h2o_iovec_t v)
 {
@@ -60,6 +37,7 @@ void http_log_call(struct http_call *call)
     struct http_app *app = call->app;
     h2o_req_t *req = call->req;
     if (app->request_log == NULL || !request_log_wants(app->config)) return;
+    if (!http_worker_of(call)->server->tested) return; /* it tests itself */
     char text[CALL_PEER_BYTES];
     struct ior_slice client = ior_slice(text, 0);
     h2o_conn_t *c = req->conn;
@@ -76,8 +54,7 @@ static void on_refused(h2o_logger_t *self, h2o_req_t *req)
 {
     struct http_app *app = ((struct refusal_logger *)(void *)self)->app;
     if (app->request_log == NULL || !request_log_wants(app->config)) return;
-    char text[INET6_ADDRSTRLEN];
-    add(app, req, ior_slice(text, print_address(req, text)), "", req->res.status, 0);
+    add(app, req, IOR_SLICE(""), "", req->res.status, 0);
 }
 
 void http_log_refusals(struct http_app *app, h2o_pathconf_t *path)

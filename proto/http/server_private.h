@@ -66,6 +66,7 @@ struct http_conn {
     bool probed;                /* an early answer was looked for */
     bool body_whole;            /* the gate has seen the end of it */
     struct guard_head head;     /* of the request that comes or is here */
+    bool head_sound;            /* it passed the guard whole */
     struct guard_chunks chunks; /* its body, when it is in chunks */
     size_t seen;                /* bytes of the input that were looked at */
     uint8_t *kept;              /* a head that is not complete, hidden from h2o for this turn */

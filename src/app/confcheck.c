@@ -33,8 +33,9 @@ static void check_doors(const struct check *k)
     bool shipped = config_is_default(c, "auth.admin.password");
     if (shipped && c->http_bind[0] != 0 && !is_loopback(c->http_bind))
         say(k, "auth.admin.password",
-            "it is the shipped one, and http.bind lets other machines in: everybody can log in as "
-            "admin");
+            "it is the shipped one, and http.bind lets other machines in: where the password was "
+            "never "
+            "changed everybody can log in as admin");
     size_t n = strlen(c->auth_secret);
     if (n > 0 && n < 32) say(k, "auth.secret", "it is short: 32 bytes or more are better");
     if (!c->http_cors_enabled &&

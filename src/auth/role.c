@@ -246,7 +246,7 @@ static void count_perms(struct role *r, uint8_t gone, uint8_t come)
 {
     r->some = 0;
     for (unsigned i = 0; i < 8; i++) {
-        r->targets_with[i] += (come >> i & 1u) - (gone >> i & 1u);
+        r->targets_with[i] += ((unsigned)come >> i & 1u) - ((unsigned)gone >> i & 1u);
         if (r->targets_with[i] > 0) r->some |= (uint8_t)(1u << i);
     }
 }

@@ -77,7 +77,8 @@ class Listed(Case):
         self.assertError(answer, 413, "too-large")
         self.assertCors(answer, LOCAL)
         with self.node.wire() as wire:
-            wire.send(build("POST", self.at, [("Transfer-Encoding", "chunked"), ("Origin", STRANGER)]))
+            wire.send(build("POST", self.at, [("Transfer-Encoding", "chunked"), ("Origin", STRANGER),
+                                              ("Content-Type", JSON), ("X-Session", self.node.token())]))
             try:
                 wire.send(chunked([b"x" * 65536] * 3))
             except (BrokenPipeError, ConnectionResetError):
@@ -122,7 +123,7 @@ class Listed(Case):
 
     def test_options(self):
         """OPTIONS of a known route is 200 without a token, with everything that a browser wants to know."""
-        for path, methods in ((self.at, "GET, HEAD, POST, DELETE"), ("/sessions", "GET, HEAD, POST"),
+        for path, methods in ((self.at, "GET, HEAD, POST, DELETE"), ("/sessions", "GET, HEAD, POST, DELETE"),
                               ("/listen", "GET, POST"), ("/policies/b", "GET, HEAD, PUT, DELETE"), (self.at + "/1", "GET, HEAD"),
                               ("/x/echo/a", "GET, HEAD, POST, PUT, DELETE"), (self.at + "/", "GET, HEAD, POST, DELETE")):
             for token in (None, True, "bad"):

@@ -57,6 +57,8 @@ ROWS = {
     "GET /metrics": anyone(200),  # from loopback
     "GET /sessions": anyone(200),
     "POST /sessions": anyone(201, b'{"username":"admin","password":"secret"}'),
+    "DELETE /sessions": Row(None, {c: 401 if c == "no token" else 204 for c in CALLERS}),
+    "DELETE /users/:u/sessions": needs("adminusers", 204, path="/users/table-m/sessions"),
     "GET /buckets": needs("list", 200),
     "GET /streams/:b": needs("list b", 200),
     "GET /streams/:b/:s": needs("get b/s", 200),
@@ -95,6 +97,8 @@ ROWS = {
 NOTES = {
     "GET /metrics": "from elsewhere than loopback: ``viewstats``, or ``metrics.public``",
     "GET /listen": "and ``get`` on each stream; others are left out",
+    "DELETE /sessions": "the token of the request is revoked",
+    "DELETE /users/:u/sessions": "one's own need no permission",
     "PUT /users": "one's own password; ``adminusers``: anybody's",
     "GET /access/explain": "without a bucket: ``adminusers``",
 }

@@ -602,8 +602,8 @@ static void set_option(const char *name, const char *value)
 static void read_options(int argc, char **argv)
 {
     static const char *const names[] = {
-        "mode", "host", "port",   "connections", "streams",   "seconds",      "warmup",
-        "path", "key",  "header", "body-bytes",  "body-file", "body-pattern", "expect", "cafile"};
+        "mode", "host",   "port",       "connections", "streams",      "seconds", "warmup", "path",
+        "key",  "header", "body-bytes", "body-file",   "body-pattern", "expect",  "cafile"};
     enum { NAMES = sizeof names / sizeof names[0] };
     struct option longs[NAMES + 1];
     memset(longs, 0, sizeof longs);

@@ -66,7 +66,7 @@ class Appends:
 
 
 def play(bench, row, make_body, play_rounds):
-    node = bench.node({})
+    node = bench.node({"auth.login.failures": "0", "auth.login.failures.user": "0"})
     try:
         body = make_body(row["body_bytes"])
         node.check_event("check", body)
