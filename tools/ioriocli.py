@@ -64,10 +64,18 @@ def cmd_post(client, args):
     return EXIT_OK
 
 
+# --- patch ---
+
 def cmd_patch(client, args):
+    if args.retry is not None and args.idempotency_key is None:
+        raise Usage("--retry goes with --idempotency-key only: without a key it could be applied twice")
     body = read_data(args.data)
-    meta = client.patch(args.bucket, args.stream, body, args.content_type or iorio.PATCH,
-                        if_match=args.if_match)
+
+    def step():
+        return client.patch(args.bucket, args.stream, body, args.content_type or iorio.PATCH,
+                            if_match=args.if_match, idempotency_key=args.idempotency_key)
+    retry = RETRY_S if args.retry is None else args.retry
+    meta = step() if args.idempotency_key is None else client.patiently(step, retry, again)
     if args.as_json:
         put(dump({"meta": meta}))
     else:
@@ -280,14 +288,19 @@ def add_post(verbs):
 
 
 def add_patch(verbs):
-    p = add_verb(verbs, "patch", cmd_patch, "patch the last event of a stream (JSON Patch)", "put", (
-        """patch public hello '[{"op": "replace", "path": "/msg", "value": "bye"}]'""",
-        "patch public hello @tools/sample_patch.json --if-match 4   # only if event 4 is still the last one"))
+    p = add_verb(verbs, "patch", cmd_patch, "patch the last event of a stream (JSON Patch, RFC 6902)", "put", (
+        "patch public hello @tools/sample_patch.json",
+        """patch public hello '[{"op": "add", "path": "/tags/-", "value": "new"}]'""",
+        "patch public hello @patch.json --if-match 4    # only if event 4 is still the last one"))
     add_stream(p)
     p.add_argument("data", help="the patch itself, @file, or - for standard input")
     p.add_argument("-c", "--content-type", type=header_text, help=f"{iorio.PATCH} unless given")
     p.add_argument("--if-match", type=whole(0, LIMIT_ALL), metavar="ID",
                    help="only if the last event still has this id")
+    p.add_argument("--idempotency-key", type=header_text, metavar="KEY",
+                   help="what is sent again with this key within 2 minutes is not applied again")
+    p.add_argument("--retry", type=seconds, metavar="SECONDS",
+                   help=f"how long to try again when the node goes away or is busy ({RETRY_S:g}; without a key never)")
 
 
 def add_get(verbs):
