@@ -59,10 +59,14 @@ ROWS = {
     "POST /sessions": anyone(201, b'{"username":"admin","password":"secret"}'),
     "DELETE /sessions": Row(None, {c: 401 if c == "no token" else 204 for c in CALLERS}),
     "DELETE /users/:u/sessions": needs("adminusers", 204, path="/users/table-m/sessions"),
+    "GET /openapi.json": anyone(200),
+    "GET /stats": needs("viewstats", 200),
+    "ANY /x/echo/*": anyone(200, b"{}", path="/x/echo/table"),
     "GET /buckets": needs("list", 200),
     "GET /streams/:b": needs("list b", 200),
     "GET /streams/:b/:s": needs("get b/s", 200),
     "POST /streams/:b/:s": needs("put b/s", 201, b"1"),
+    "PATCH /streams/:b/:s": needs("put b/s", 200, b'[{"op":"test","path":"","value":1}]', "application/json-patch+json"),
     "DELETE /streams/:b/:s": needs("delete b/s", 204, path="/streams/table-b/s?to=0"),
     "GET /streams/:b/:s/:id": needs("get b/s", 200),
     "GET /policies/:b": needs("grant b", 200, path="/policies/table-b?effective=yes"),
@@ -173,6 +177,7 @@ class Table(AccessCase):
         row = ROWS[route]
         method, path = route.split(" ", 1)
         path = row.path or re.sub(r":(\w+)", lambda m: PARAMETERS[m[1]], path)
+        method = "POST" if method == "ANY" else method
         answer = self.node.call(method, self.fill(path, caller), self.fill(row.body, caller),
                                 row.type_ if type_ else None, token=self.tokens[caller])
         if answer.status == 401:
@@ -193,7 +198,9 @@ class Table(AccessCase):
             found[caller] = answer.status
             self.assertEqual(answer.status, row.statuses[caller], (route, caller, answer))
             if self.get("/sessions", token=self.tokens[caller]).status == 401:
-                self.tokens[caller] = self.token_of(f"table-{caller}")  # it ended with his password
+                # It ended: with his password, or by what was asked.
+                self.tokens[caller] = (self.token_of("anonymous", "secret") if caller == "anonymous"
+                                       else self.token_of(f"table-{caller}"))
         if row.right is not None:
             if row.body is not None:  # 401 comes before 415
                 self.assertEqual(self.ask(route, "without", type_=False).status, 401)
