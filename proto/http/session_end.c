@@ -84,8 +84,8 @@ void route_user_sessions_delete(struct http_call *call)
 {
     struct ior_slice none = {NULL, 0};
     struct ior_slice user = call->name;
-    bool own = username_same(user, ior_slice_str(call->user)) &&
-               (call->has_token || !is_anonymous(call));
+    bool own =
+        username_same(user, ior_slice_str(call->user)) && (call->has_token || !is_anonymous(call));
     if (!own && !policy_user_allows(call->policy, call->who, PERM_ADMINUSERS, none, none)) {
         call_reply_error(call, IOR_E_NOPERM, NULL, NULL);
     } else if (user.size_bytes == 0 || user.size_bytes > USERNAME_BYTES_MAX) {

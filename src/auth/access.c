@@ -163,8 +163,7 @@ static enum ior_err user_change(struct access_run *r)
     hash[r->w->hash.size_bytes] = 0;
     /* His name as it is stored: the wish may differ in case. */
     const struct fact_key key = {.kind = FACT_USER, .name = ior_slice_str(u->name)};
-    return access_give(r, &key,
-                       policy_user_renew(u, hash, r->w->now_s, &r->key, &r->value));
+    return access_give(r, &key, policy_user_renew(u, hash, r->w->now_s, &r->key, &r->value));
 }
 
 static enum ior_err user_delete(struct access_run *r)

@@ -187,7 +187,7 @@ class Packages(SetupCase):
         code, _, err = self.call("tools/setup", "run", FAKE_FAIL="1")
         self.assertEqual(code, 1, err)
         self.assertIn("have no package of this name: libh2o-evloop-dev\n", err)
-        self.assertIn("apt-get update && apt-get install --no-install-recommends libh2o-evloop-dev libuv1-dev", err)
+        self.assertIn("apt-get update && apt-get install --no-install-recommends openssl libh2o-evloop-dev libuv1-dev", err)
         self.nothing_left()
         self.assertFalse(os.path.exists(f"{self.top}/rel"))
 

@@ -45,7 +45,15 @@ static void works(void)
 /* The process is gone, or a zombie of somebody else. */
 static bool is_gone(int pid)
 {
-    return kill(pid, 0) != 0 && errno == ESRCH;
+    char path[64];
+    char stat[256] = "";
+    if (kill(pid, 0) != 0 && errno == ESRCH) return true;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *f = fopen(path, "r");
+    if (f == NULL) return true;
+    const char *state = fgets(stat, sizeof stat, f) == NULL ? NULL : strrchr(stat, ')');
+    fclose(f);
+    return state != NULL && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
 }
 
 /* What: hashes and checks are those of this process: each side takes what the other has made. */
