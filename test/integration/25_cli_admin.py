@@ -391,6 +391,7 @@ class Help(unittest.TestCase):
     def understood(self, line):
         """The shell takes it apart, argparse does not complain: nobody listens at that port (3), or a file is not there."""
         line = line.split(" | ")[0].replace("@order.json", "@" + SAMPLE).replace("@cat.png", "@" + SAMPLE)
+        line = line.replace("@tools/sample_patch.json", "@" + SAMPLE).replace("@patch.json", "@" + SAMPLE)
         line = line.replace("@tools/sample.json", "@" + SAMPLE).replace("@numbers.ndjson", "@" + SAMPLE).split(" < ")[0].split(" > ")[0]
         script = "TOKEN=x; " + " ".join(command()) + " -P 1 --human " + line
         ended = subprocess.run(["bash", "-c", script], input=b"word\nword\n", capture_output=True, env=clean_env(), check=False)

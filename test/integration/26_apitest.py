@@ -122,7 +122,7 @@ class Good(NodeCase):
         done = apitest(*self.port(), "-i", "20000", "-B", "2", "-S", "2", "--max-time", "2", "--json")
         self.assertEqual(done.code, WRONG, done)
         self.assertIn("the time is up", done.json()["problems"][0])
-        self.assertEqual(done.json()["wrong"], 1)
+        self.assertEqual(done.json()["wrong"], 1, done.json()["problems"])
         self.assertEqual(done.json()["threads"]["read back"]["events"], done.json()["acknowledged"])
         self.assertLess(time.monotonic() - begin, 60 * SLOW)
 

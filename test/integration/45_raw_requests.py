@@ -422,6 +422,8 @@ class Early(Base):
                 self.assertError(answer, 413, "too-large")
         body = b'{"username":"admin","password":"secret","x":"%b"}' % (b"y" * (64 << 10))
         answer = self.call("POST", "/sessions", body[:64 << 10], JSON, token=None)
+        self.assertError(answer, 413, "too-large")  # a login has at most 16 KB, which its handler says
+        answer = self.call("POST", "/sessions", body[:16 << 10], JSON, token=None)
         self.assertEqual(answer.status, 400)  # it is cut, but it was looked at
 
 
