@@ -311,6 +311,7 @@ class Unfinished(Base):
 
     def test_one_alone(self):
         """One body may be larger than what is left for all, as one append may."""
+        wait_until("nothing held", lambda: self.held() == 0, 5 * SLOW)  # of the tests before
         body = b"x" * (1 << 20)
         data = build("POST", self.at, self.headers(BINARY), body)
         with self.node.wire() as wire:

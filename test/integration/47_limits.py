@@ -396,8 +396,10 @@ class Quotas(LimitCase):
 
     def counted(self, bucket=None):
         """The first append to a bucket; waits until the bucket is counted."""
+        before = self.metric("quota_counts_total")
         self.assertEqual(self.put("s0", bucket=bucket).status, 201)
-        wait_until("the count", lambda: self.metric("quota_waiting") == 0, 10 * SLOW)
+        wait_until("the count", lambda: self.metric("quota_counts_total") > before and self.metric("quota_waiting") == 0,
+                   10 * SLOW)
 
     def test_streams(self):
         """The sixth stream is 507 with the key in the reason; deleting one makes room."""
