@@ -297,15 +297,17 @@ class Lister(Worker):
                 return
 
     def names(self, call, info=False):
-        """All names of a list, in pages, sorted, each once."""
+        """All names of a list, in pages, sorted, each once. None: the time is up."""
         found, after = [], None
         limit = self.rng.choice((1, 2, 7, 1000)) if len(self.of_bucket) < 50 else 1000
         while True:
             page = self.patiently(lambda: call(after=after, limit=limit, info=info))["data"]
             found += page
             last = (page[-1]["name"] if info else page[-1]) if page else None
-            if len(page) < limit or self.run_.late():
+            if len(page) < limit:
                 break
+            if self.run_.late():
+                return None
             if after is not None and last.encode() <= after.encode():
                 self.wrong(f"a list from behind {after!r} on ends with {last!r}")
                 break
@@ -319,15 +321,17 @@ class Lister(Worker):
     def buckets(self):
         due = {s.bucket for s in self.run_.streams if s.acked_high > s.base}
         match = f"apitest-{self.run_.seed}-*"
-        found = set(self.names(lambda **page: self.client.list_buckets(match=match, **page)))
-        if not due <= found:
-            self.wrong(f"the list of buckets has not {sorted(due - found)[:5]}")
+        found = self.names(lambda **page: self.client.list_buckets(match=match, **page))
+        if found is not None and not due <= set(found):
+            self.wrong(f"the list of buckets has not {sorted(due - set(found))[:5]}")
 
     def streams(self, bucket):
         streams = self.of_bucket[bucket]
         info = self.rng.random() < 0.5
         due = {s.name: s.acked_high for s in streams.values() if s.acked_high > s.base}
         found = self.names(lambda **page: self.client.list_streams(bucket, **page), info)
+        if found is None:
+            return
         highs = {item["name"]: item["high"] for item in found} if info else dict.fromkeys(found)
         if not due.keys() <= highs.keys():
             self.wrong(f"the list of {bucket!r} has not {sorted(due.keys() - highs.keys())[:5]}")
