@@ -16,7 +16,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 
-enum { RETRY_TICKS = 100 };
+enum { RETRY_TICKS = 10 };
 
 static const char *configured(const struct doors *d, enum http_door door)
 {
