@@ -32,6 +32,9 @@
 
 /* A load has up to STRAND_QUEUE_MAX messages that wait, and a turn takes 8 of them at least. */
 enum { DISK_ANSWER_TURNS = 512 };
+/* A change of facts goes to every worker and back before its answer, and the next part of a large
+ * one is refused then: four turns, and some to spare. */
+enum { FACTS_ANSWER_TURNS = 16 };
 enum { DRAIN_MS = 2500, CUT_MS = 300, STEP_MS = 5, REASON_BYTES = 4096 };
 
 struct run {
@@ -355,7 +358,7 @@ static void journal_stop_threads(struct run *r)
         each_worker(r, do_nothing);
         usleep(1000);
     }
-    for (int i = 0; i < 4; i++) each_worker(r, do_nothing);
+    for (int i = 0; i < FACTS_ANSWER_TURNS; i++) each_worker(r, do_nothing);
 }
 
 static enum ior_err disk_jobs_start(struct run *r)

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib.access import AccessCase, Words, at_once  # noqa: E402
 from lib.case import NodeCase  # noqa: E402
 from lib.node import Node, wait_until  # noqa: E402
+from lib.wire import build  # noqa: E402
 
 ON_BUCKET = ("get", "put", "delete", "list", "grant")
 
@@ -168,6 +169,33 @@ class Durable(Words, unittest.TestCase):
 
     def get_user(self, token):
         return self.node.call("GET", "/sessions", token=token).json()["username"]
+
+    def test_stop_in_the_middle(self):
+        """A stop while a large group is deleted is a clean one; the deletion may be asked for again."""
+        self.node = Node({"workers": "3"}).start()
+        self.group("stop-g")
+        members = [f"stop-{n}" for n in range(400)]
+        for name in members:
+            self.group(name)
+            self.assertEqual(self.member("PUT", "stop-g", f"group/{name}").status, 200)
+        self.grant("stop-g", "get", "stop-b")
+        left = []
+        for delay in (0.0, 0.002, 0.006):
+            with self.node.wire() as wire:
+                wire.send(build("DELETE", "/groups/stop-g", [("X-Session", self.node.token())]))
+                threading.Event().wait(delay)
+                self.node.stop()
+            self.node.start()
+            rows = {r["name"]: r["members"] for r in self.send("GET", "/groups").json()}
+            left.append(rows.get("stop-g"))
+            if left[-1] is None:
+                break
+        self.assertNoBody(self.send("DELETE", "/groups/stop-g"), 204)
+        self.group("stop-g")
+        self.assertEqual(self.send("GET", "/groups/stop-g/members").json(), [])
+        self.assertEqual(self.grants("stop-b"), ({}, {}))
+        self.assertEqual(len(self.send("GET", "/groups").json()), 400 + 3)
+        self.node.stop()
 
     def test_kill_in_the_middle(self):
         """Killed while many change at once: every acknowledged grant is there, no revoked one."""
