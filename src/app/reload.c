@@ -89,6 +89,13 @@ static void tell_warning(void *ctx, const char *key, const char *text)
     LOG_WARNING("config", "suspicious", "key=%s: %s", key, text);
 }
 
+/* It may hold secrets. NULL is fine. */
+static void discard(struct config *c)
+{
+    if (c != NULL) explicit_bzero(c, sizeof *c);
+    free(c);
+}
+
 /* NULL: it is not good, or there is no memory; it was logged. */
 static struct config *read_again(const struct reload *r)
 {
@@ -106,10 +113,10 @@ static struct config *read_again(const struct reload *r)
     } else {
         LOG_ERROR("config", "not reloaded", "%s",
                   why.text[0] != 0 ? why.text : ior_err_reason(err));
-        free(merged);
+        discard(merged);
         merged = NULL;
     }
-    free(fresh);
+    discard(fresh);
     return merged;
 }
 
@@ -124,14 +131,14 @@ void reload_now(struct reload *r)
     run_steps(r);
     if (next == NULL) return;
     r->barrier(r->barrier_ctx);
-    free(old);
+    discard(old);
     LOG_INFO("config", "reloaded", "file=%s",
              r->options->config_file[0] != 0 ? r->options->config_file : "none");
 }
 
 void reload_done(struct reload *r)
 {
-    free(r->mine);
+    discard(r->mine);
     r->mine = NULL;
 }
 
