@@ -17,8 +17,9 @@ void http_linger_prepare(struct http_conn *c)
 {
     struct http_server *s = c->worker->server;
     if (c->linger_fd >= 0 || c->worker->stopping) return;
-    if (atomic_load(&s->lingers) >= HTTP_LINGERS_MAX) return;
-    c->linger_fd = fcntl(h2o_socket_get_fd(c->sock), F_DUPFD_CLOEXEC, 0);
+    if (atomic_fetch_add(&s->lingers, 1) < HTTP_LINGERS_MAX)
+        c->linger_fd = fcntl(h2o_socket_get_fd(c->sock), F_DUPFD_CLOEXEC, 0);
+    if (c->linger_fd < 0) atomic_fetch_sub(&s->lingers, 1);
 }
 
 static void linger_end(struct http_linger *l)
@@ -54,6 +55,7 @@ void http_linger_begin(struct http_conn *c)
     struct http_linger *l = hw->stopping ? NULL : calloc(1, sizeof *l);
     if (l == NULL) {
         close(c->linger_fd);
+        atomic_fetch_sub(&hw->server->lingers, 1);
         return;
     }
     shutdown(c->linger_fd, SHUT_WR);
@@ -63,7 +65,6 @@ void http_linger_begin(struct http_conn *c)
                               .left_bytes = HTTP_LINGER_BYTES_MAX};
     if (hw->lingers != NULL) hw->lingers->prev = l;
     hw->lingers = l;
-    atomic_fetch_add(&hw->server->lingers, 1);
     l->sock = h2o_evloop_socket_create(hw->evloop, c->linger_fd, 0);
     l->sock->data = l;
     h2o_socket_read_start(l->sock, on_read);

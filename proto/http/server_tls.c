@@ -199,6 +199,7 @@ static enum ior_err fill(SSL_CTX *ctx, const struct config *c, struct ior_why *w
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets need no memory of ours */
     SSL_CTX_set_session_id_context(ctx, session_name, sizeof session_name - 1);
     if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1)
         return ior_why_set(why, IOR_E_INVAL, "OpenSSL has none of the ciphers %s", ciphers);

@@ -470,7 +470,10 @@ class SelfTest(unittest.TestCase):
                 subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, source], check=True)
                 node = Node({}, env={"LD_PRELOAD": shim})
                 node.spawn()
-                self.assertEqual(node.wait(20 * SLOW), EXIT_BAD_CONFIG, node.tail())
+                code = node.wait(20 * SLOW)
+                if "runtime does not come first" in node.log():
+                    self.skipTest("a sanitizer wants to be loaded first")
+                self.assertEqual(code, EXIT_BAD_CONFIG, node.tail())
                 self.assertIn("the installed libh2o-evloop is not the one", node.log())
 
 
