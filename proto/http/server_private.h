@@ -151,7 +151,7 @@ struct http_server {
     uint64_t connections_max;
     _Atomic uint64_t connections;
     _Atomic uint64_t held_bytes; /* of requests that are not complete */
-    _Atomic unsigned lingers; /* descriptors for them */
+    _Atomic unsigned lingers;    /* descriptors for them */
     struct addresses *addresses; /* NULL: no limit for one address */
     struct http_port ports[HTTP_DOORS];
     /* What server_selftest.c found out about h2o. */
